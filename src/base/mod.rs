@@ -1,0 +1,18 @@
+//! Words every room shares.
+//!
+//! Nothing here does I/O, reads a clock or knows another room. Numbers that are easy to mix up (sequence numbers,
+//! media time, sample counts, bare 32-byte keys) have types of their own.
+
+mod ids;
+mod media;
+mod packet;
+mod reason;
+mod redacted;
+
+pub use ids::{CallId, NodeId, ParsePersonError, Person};
+pub use media::{
+    FRAME_MS, FRAME_SAMPLES, Frame, MediaTime, SAMPLE_RATE_HZ, SampleCount, SeqNo, dbfs_from_mean_square,
+};
+pub use packet::{IncomingPacket, OutgoingPacket, PayloadKind};
+pub use reason::EndReason;
+pub use redacted::Redacted;

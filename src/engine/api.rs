@@ -1,0 +1,301 @@
+//! The engine's API: all that a front end or an integration test ever talks to.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::audio::AudioRole;
+use crate::base::{CallId, EndReason, NodeId, Person};
+use crate::identity::Link;
+use crate::store::{Contact, HistoryEntry};
+
+/// Chosen by the front end; comes back in [`Event::CommandFinished`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// A wish. Every command ends in exactly one [`Event::CommandFinished`] with the same id.
+#[derive(Debug, Clone)]
+pub struct Command {
+    pub id: CommandId,
+    pub kind: CommandKind,
+}
+
+#[derive(Debug, Clone)]
+pub enum CommandKind {
+    /// Ring a person. Finishes with [`Reply::Call`] as soon as the call exists; its fate follows as events.
+    Dial { to: Link, ring_timeout: Duration },
+    /// Take an incoming call. Until then the caller learns no address of ours.
+    Answer { call: CallId },
+    /// Refuse an incoming call.
+    Decline { call: CallId },
+    /// End a call in whatever state it is: cancels a dial, hangs up a conversation.
+    HangUp { call: CallId },
+    /// Stop or resume sending our microphone, in all calls.
+    SetMuted { muted: bool },
+    /// Stop or resume playing anything, in all calls; implies muting, as in every voice program.
+    SetDeafened { deafened: bool },
+    /// Ask the DHT about a person without ringing. Finishes with [`Reply::Lookup`].
+    Lookup { person: Person },
+    /// Finishes with [`Reply::Contacts`]: the whole address book.
+    ListContacts,
+    AddContact { link: Link, name: Option<String> },
+    RenameContact { person: Person, name: String },
+    RemoveContact { person: Person },
+    /// A blocked person's calls are refused without ringing.
+    SetBlocked { person: Person, blocked: bool },
+    /// Finishes with [`Reply::History`], newest first, at most `limit` entries.
+    ListHistory { limit: u32 },
+    /// Say goodbye to everybody, withdraw presence, stop. Nothing is accepted after it.
+    Shutdown,
+}
+
+/// How a command ended.
+pub type CommandResult = Result<Reply, Failure>;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    Done,
+    Call(CallId),
+    Lookup(LookupReport),
+    Contacts(Vec<Contact>),
+    History(Vec<HistoryEntry>),
+}
+
+/// What the DHT says of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookupReport {
+    pub found: bool,
+    /// Sequence number of the newest valid record.
+    pub seq: Option<u64>,
+    /// Until the first valid record, or until the search was given up.
+    pub took: Duration,
+    /// Kademlia requests sent for it.
+    pub requests: u32,
+}
+
+
+
+/// Something that happened, with the moment at which it did.
+#[derive(Debug, Clone)]
+pub struct Stamped {
+    pub at: Instant,
+    pub event: Event,
+}
+
+/// Past tense. The queue towards a front end is bounded; one that falls behind gets [`Event::Lagged`] and reads the
+/// [`Snapshot`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Sockets are open.
+    Ready { person: Person, link: Link, node: NodeId, listen: Vec<String>, super_peer: bool },
+    /// Our presence record is stored on `acks` nodes: we can be called when `acks` ≥ 1.
+    PresencePublished { relays: Vec<NodeId>, acks: u32, took: Duration },
+    SuperPeer { on: bool, reason: String },
+    NetworkChanged,
+    Dialing { call: CallId, peer: Person },
+    /// The other side rings. `took`: dial command to RING.
+    Ringing { call: CallId, took: Duration },
+    Incoming { call: CallId, from: Person, name: Option<String>, known: bool },
+    Answered { call: CallId },
+    SafetyWords { call: CallId, words: Vec<String> },
+    Connected {
+        call: CallId,
+        peer: Person,
+        /// Dial to RING; `None` on the callee's side.
+        ring: Option<Duration>,
+        /// ANSWER received (caller) or sent (callee) to the first decoded remote audio frame.
+        answer_to_media: Duration,
+        path: MediaPath,
+        /// When sample 0 of a `file:` microphone was, or will be, played; `None` for other sources.
+        audio_t0: Option<Instant>,
+    },
+    PathChanged { call: CallId, path: MediaPath },
+    Reconnecting { call: CallId, reason: String },
+    Reconnected { call: CallId, gap: Duration },
+    Muted { call: CallId, by_peer: bool, muted: bool },
+    Held { call: CallId, by_peer: bool, held: bool },
+    DeviceChanged { role: AudioRole, from: Option<String>, to: String, gap: Duration },
+    Stats(PeerStats),
+    Net(NetTotals),
+    NodeStats(NodeTotals),
+    Ended { call: CallId, peer: Person, reason: EndReason, talked: Duration, summary: Summary },
+    /// Something failed that no command asked for (a device that died, a store that is full).
+    Failed(Failure),
+    CommandFinished { id: CommandId, result: CommandResult },
+    /// Events were dropped because the front end was slow.
+    Lagged { missed: u64 },
+    /// The last event: everything is closed.
+    Stopped,
+}
+
+
+/// ICE candidate type (RFC 8445 §5.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidate {
+    Host,
+    ServerReflexive,
+    PeerReflexive,
+    Relayed,
+}
+
+/// The nominated candidate pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaPath {
+    pub local: Candidate,
+    pub remote: Candidate,
+    /// "udp" or "tcp".
+    pub protocol: &'static str,
+    /// The super-peer or TURN server that relays our side, where known.
+    pub via: Option<String>,
+}
+
+impl MediaPath {
+    /// Relayed when either end of the pair is.
+    pub fn is_relayed(&self) -> bool {
+        self.local == Candidate::Relayed || self.remote == Candidate::Relayed
+    }
+}
+
+/// One second of one peer's media. Unknown values are `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeerStats {
+    pub call: CallId,
+    pub peer: Person,
+    pub rtt_ms: Option<f32>,
+    /// Interarrival jitter (RFC 3550 §6.4.1).
+    pub jitter_ms: Option<f32>,
+    /// `fraction_lost`, 0..1, over the last second.
+    pub loss: Option<f32>,
+    /// Share of played samples that were concealed, 0..1, over the last second.
+    pub concealed: Option<f32>,
+    pub target_delay_ms: Option<f32>,
+    pub buffer_ms: Option<f32>,
+    /// Capture to playout estimate.
+    pub delay_ms: Option<f32>,
+    pub tx_bps: Option<u32>,
+    pub rx_bps: Option<u32>,
+    /// RED depth in use towards the peer; 0 is none.
+    pub red: u8,
+    pub fec: bool,
+    pub dred_ms: u32,
+    pub mic_dbfs: Option<f32>,
+    pub speaker_dbfs: Option<f32>,
+    /// Of this process, % of one core.
+    pub cpu: Option<f32>,
+    pub rss_mb: Option<f32>,
+}
+
+/// What an idle process costs; every 10 s.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetTotals {
+    pub tx_bytes: u64,
+    pub rx_bytes: u64,
+    pub connections: u32,
+    pub cpu: Option<f32>,
+    pub rss_mb: Option<f32>,
+}
+
+/// What a super-peer does for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeTotals {
+    pub relayed_calls: u32,
+    pub reservations: u32,
+    pub records: u32,
+    pub tx_bytes: u64,
+    pub rx_bytes: u64,
+}
+
+
+/// A whole call in four numbers; `None` where nothing was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Summary {
+    pub loss: Option<f32>,
+    pub concealed: Option<f32>,
+    pub delay_ms_p50: Option<f32>,
+    pub delay_ms_p95: Option<f32>,
+    /// Estimated listening quality, MOS 1..4.5 (E-model, ITU-T G.107) from loss, concealment and delay.
+    pub quality: Option<f32>,
+}
+
+/// What went wrong, in a form that a person and a script can both use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Failure {
+    pub kind: FailureKind,
+    pub retry: Retry,
+    /// One sentence: what happened and what to do.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    NotFound,
+    Unreachable,
+    RelayRefused,
+    Declined,
+    Busy,
+    NoAnswer,
+    Device,
+    ProfileInUse,
+    ProfileDamaged,
+    Usage,
+    ConnectionLost,
+    FingerprintMismatch,
+    Internal,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    Never,
+    Later,
+    AfterUserAction,
+}
+
+/// The current truth, replaced as a whole whenever something changes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// `None` until the sockets are open.
+    pub me: Option<Person>,
+    pub link: Option<Link>,
+    pub node: Option<NodeId>,
+    pub home: PathBuf,
+    pub super_peer: bool,
+    /// Nodes that store our presence; 0 means that nobody can call us yet.
+    pub presence_acks: u32,
+    pub connections: u32,
+    pub calls: Vec<SnapshotCall>,
+    pub muted: bool,
+    pub deafened: bool,
+    pub contacts: Vec<Contact>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SnapshotCall {
+    pub call: CallId,
+    pub peer: Person,
+    pub name: Option<String>,
+    pub side: CallSide,
+    pub phase: CallPhase,
+    pub connected_at: Option<Instant>,
+    pub path: Option<MediaPath>,
+    pub stats: Option<PeerStats>,
+    pub safety_words: Vec<String>,
+    pub peer_muted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallSide {
+    Caller,
+    Callee,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallPhase {
+    Dialing,
+    Ringing,
+    Connecting,
+    Connected,
+    Reconnecting,
+    Ended,
+}
+

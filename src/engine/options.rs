@@ -1,0 +1,110 @@
+//! Everything that can be configured, resolved: command line over `config.toml` over these defaults.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use crate::audio::{SinkSpec, SourceSpec};
+use crate::link::TurnServer;
+
+/// How a process of twocans behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The profile's folder: identity, database, peer cache, logs, control socket, `config.toml`.
+    pub home: PathBuf,
+    /// Shown to people we call.
+    pub display_name: Option<String>,
+    /// False: no socket is opened; only the address book and history answer (verbs `contacts`, `history`).
+    pub online: bool,
+    pub network: NetworkOptions,
+    pub audio: AudioOptions,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct NetworkOptions {
+    /// Multiaddresses to listen on; empty: QUIC and TCP on every interface (loopback when isolated), any port.
+    pub listen: Vec<String>,
+    /// Multiaddresses with `/p2p/ID` of first nodes.
+    pub bootstrap: Vec<String>,
+    pub mdns: bool,
+    pub stun: Vec<SocketAddr>,
+    pub turn: Vec<TurnServer>,
+    pub relay_only: bool,
+    pub super_peer: SuperPeerMode,
+    /// UDP ports for media; `None`: any.
+    pub media_ports: Option<RangeInclusive<u16>>,
+    /// Loopback only: no packet leaves the machine.
+    pub isolated: bool,
+    /// Laboratory: these ranges count as public addresses (CIDR).
+    pub treat_as_public: Vec<String>,
+}
+
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SuperPeerMode {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone)]
+pub struct AudioOptions {
+    pub mic: SourceSpec,
+    pub speaker: SinkSpec,
+    pub ring_device: SinkSpec,
+    /// Frames per device callback to ask for.
+    pub device_frames: u32,
+    pub frame: FrameLength,
+    pub bitrate_bps: u32,
+    pub fec: Toggle,
+    pub redundancy: Redundancy,
+}
+
+impl Default for AudioOptions {
+    fn default() -> Self {
+        Self {
+            mic: SourceSpec::Default,
+            speaker: SinkSpec::Default,
+            ring_device: SinkSpec::Default,
+            device_frames: 480,
+            frame: FrameLength::Auto,
+            bitrate_bps: 32_000,
+            fec: Toggle::Auto,
+            redundancy: Redundancy::Auto,
+        }
+    }
+}
+
+
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FrameLength {
+    #[default]
+    Auto,
+    Ms(u32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Toggle {
+    #[default]
+    Auto,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Redundancy {
+    #[default]
+    Auto,
+    Off,
+    /// Copies of earlier frames in each packet.
+    Copies(u8),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NoiseSuppression {
+    Off,
+    #[default]
+    Standard,
+    Strong,
+}

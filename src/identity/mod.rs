@@ -1,0 +1,5 @@
+//! Who a person is, and how two of them prove it to each other.
+
+mod link;
+
+pub use link::Link;

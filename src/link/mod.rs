@@ -1,0 +1,5 @@
+//! One media connection to one peer.
+
+mod config;
+
+pub use config::TurnServer;

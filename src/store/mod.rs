@@ -1,0 +1,5 @@
+//! Contacts and history on disk.
+
+mod types;
+
+pub use types::{Contact, HistoryEntry};
