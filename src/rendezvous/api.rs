@@ -1,6 +1,5 @@
 //! What the engine sees: events, outcomes, errors.
 
-use std::net::AddrParseError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -109,7 +108,7 @@ pub enum RendezvousError {
     BadNodeAddress(String),
     /// A `treat_as_public` entry is not `ADDRESS/BITS`. Correct it.
     #[error("\"{0}\" is no address range: expected ADDRESS/BITS")]
-    BadRange(String, #[source] Option<AddrParseError>),
+    BadRange(String),
     /// With `isolated`, a configured address is not on loopback. Leave one of the two out.
     #[error("\"{0}\" is not on loopback, but only loopback is allowed when isolated")]
     NotIsolated(String),

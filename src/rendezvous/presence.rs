@@ -143,9 +143,11 @@ impl Publisher {
         self.state = State::Waiting { until };
     }
 
-    /// The network changed under us (new neighbours, other interfaces): publish soon if there is anything to say.
-    pub(super) fn network_changed(&mut self, now: Instant) {
-        if let State::Waiting { until } = self.state {
+    /// A node showed itself: worth a try if the last publication found nobody.
+    pub(super) fn somebody_came(&mut self, now: Instant) {
+        if let State::Waiting { until } = self.state
+            && self.failures > 0
+        {
             self.state = State::Waiting { until: until.min(self.earliest(now)) };
         }
     }

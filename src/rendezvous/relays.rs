@@ -99,9 +99,9 @@ impl RelayManager {
         self.candidates.insert(relay, Candidate { addresses, state, known, failures: 0, last_loss: None });
     }
 
-    /// The node does not relay for us: it is of another kind.
+    /// The node does not relay: it is of another kind.
     pub(super) fn withdraw_offer(&mut self, relay: &PeerId) {
-        if self.candidates.get(relay).is_some_and(|candidate| !matches!(candidate.state, State::Held)) {
+        if self.candidates.get(relay).is_some_and(|candidate| matches!(candidate.state, State::Idle { .. })) {
             self.candidates.remove(relay);
         }
     }
@@ -185,6 +185,11 @@ impl RelayManager {
     /// Whether we wait for this super-peer's answer.
     pub(super) fn is_asking(&self, relay: &PeerId) -> bool {
         self.candidates.get(relay).is_some_and(|candidate| matches!(candidate.state, State::Asking { .. }))
+    }
+
+    /// The address to reserve at.
+    pub(super) fn address(&self, relay: &PeerId) -> Option<Multiaddr> {
+        self.candidates.get(relay)?.addresses.first().cloned()
     }
 
     pub(super) fn is_held(&self, relay: &PeerId) -> bool {
@@ -313,8 +318,9 @@ mod tests {
         assert_eq!(asks(&mut manager, later), []);
         manager.offer(peer, address("10.0.0.1"), true, later);
         assert_eq!(asks(&mut manager, later), [peer]);
+        manager.lost(&peer, Loss::Refused, later);
         manager.withdraw_offer(&peer);
-        assert!(!manager.is_asking(&peer));
+        assert_eq!(manager.poll_timeout(), None);
     }
 
     proptest! {
