@@ -56,7 +56,8 @@ impl StunServer {
         command.args(["--listening-ip", &STUN.to_string(), "--listening-port", "3478", "--no-tls", "--no-dtls"]);
         command.args(["--no-cli", "--relay-threads", "1", "--log-file", "stdout", "--simple-log"]);
         command.args(["--pidfile", "/run/turnserver.pid", "--userdb", "/run/turnserver.db"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it was found");
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it was found");
         let server = Self(child);
         let end = Instant::now() + Duration::from_secs(10);
         while !server.listens(inside) {
@@ -92,7 +93,8 @@ fn with_homes(test: &str, experiment: impl FnOnce()) {
 fn two_homes_behind_port_restricted_nats_talk_directly() {
     with_homes("two_homes_behind_port_restricted_nats_talk_directly", || {
         let homes = Homes::new(NatKind::PortRestricted);
-        let (alice_host, bob_host) = (homes.lab.lan_host(&homes.left, "ha", 10), homes.lab.lan_host(&homes.right, "hb", 10));
+        let (alice_host, bob_host) =
+            (homes.lab.lan_host(&homes.left, "ha", 10), homes.lab.lan_host(&homes.right, "hb", 10));
         let world = homes.world();
         let (alice_says, bob_says) = (recording("alice"), recording("bob"));
         let (alice_hears, bob_hears) = (world.file("alice_hears.wav"), world.file("bob_hears.wav"));
@@ -116,7 +118,15 @@ fn two_homes_behind_port_restricted_nats_talk_directly() {
         let to_alice = assert_heard("bob to alice", &bob_says, &alice_hears);
         let quality = [(&alice_says, &bob_hears), (&bob_says, &alice_hears)]
             .map(|(said, heard)| pesq_wb(&read_wav(said), &read_wav(heard)));
-        println!("path {}: {} / {}, dial to ringing {} ms, answer to media {} / {} ms", at_alice["path"], at_alice["local"], at_alice["remote"], at_alice["ring_ms"], at_alice["answer_to_media_ms"], at_bob["answer_to_media_ms"]);
+        println!(
+            "path {}: {} / {}, dial to ringing {} ms, answer to media {} / {} ms",
+            at_alice["path"],
+            at_alice["local"],
+            at_alice["remote"],
+            at_alice["ring_ms"],
+            at_alice["answer_to_media_ms"],
+            at_bob["answer_to_media_ms"]
+        );
         println!("heard by bob {to_bob:?}, by alice {to_alice:?}; PESQ-WB {quality:.2?}");
         assert!(quality.iter().all(|&mos| mos >= 4.0), "{quality:?}");
         world.finish();
@@ -137,7 +147,8 @@ fn a_cold_caller_hears_ringing_within_600_ms_at_80_ms_to_the_node() {
     const CALLS: usize = 15;
     with_homes("a_cold_caller_hears_ringing_within_600_ms_at_80_ms_to_the_node", || {
         let mut homes = Homes::new(NatKind::PortRestricted);
-        let (alice_host, bob_host) = (homes.lab.lan_host(&homes.left, "ha", 10), homes.lab.lan_host(&homes.right, "hb", 10));
+        let (alice_host, bob_host) =
+            (homes.lab.lan_host(&homes.left, "ha", 10), homes.lab.lan_host(&homes.right, "hb", 10));
         let _distance = homes.lab.impair_both("node", Impairment::delay_ms(40));
         let world = homes.world();
         let mut bob = world.answering("bob", &[&AUTO[..], &SILENT].concat(), Some(&bob_host));
@@ -157,7 +168,13 @@ fn a_cold_caller_hears_ringing_within_600_ms_at_80_ms_to_the_node() {
             finish(&mut alice, 0);
             bob.process.next("ended", REACTION);
         }
-        println!("80 ms RTT to the node, cold caller, {CALLS} calls: dial to ringing {} ms (by our clock {} ms), process start to ringing {} ms, answer to media {} ms", spread(&ring), spread(&seen), spread(&start), spread(&media));
+        println!(
+            "80 ms RTT to the node, cold caller, {CALLS} calls: dial to ringing {} ms (by our clock {} ms), process start to ringing {} ms, answer to media {} ms",
+            spread(&ring),
+            spread(&seen),
+            spread(&start),
+            spread(&media)
+        );
         assert!(quantile(&ring, 0.5) <= 600.0, "{}", spread(&ring));
         // The program's own figure tells what a watch tells.
         assert!((quantile(&ring, 0.5) - quantile(&seen, 0.5)).abs() < 60.0);
@@ -197,8 +214,17 @@ fn sixty_calls_connect_at_ten_percent_loss() {
         let all: Vec<CallTimes> = results.into_iter().flatten().collect();
         let column = |pick: fn(&CallTimes) -> f64| all.iter().map(pick).collect::<Vec<_>>();
         let stats = line.map(|side| side.stop());
-        println!("{} calls at 10 % loss each way and 40 ms RTT in {:.0} s: dial to ringing {} ms, answer to media {} ms", all.len(), began.elapsed().as_secs_f64(), spread(&column(|times| times.ring_ms)), spread(&column(|times| times.media_ms)));
-        println!("lost: {} of {} up, {} of {} down", stats[0].dropped, stats[0].packets, stats[1].dropped, stats[1].packets);
+        println!(
+            "{} calls at 10 % loss each way and 40 ms RTT in {:.0} s: dial to ringing {} ms, answer to media {} ms",
+            all.len(),
+            began.elapsed().as_secs_f64(),
+            spread(&column(|times| times.ring_ms)),
+            spread(&column(|times| times.media_ms))
+        );
+        println!(
+            "lost: {} of {} up, {} of {} down",
+            stats[0].dropped, stats[0].packets, stats[1].dropped, stats[1].packets
+        );
         assert_eq!(all.len(), usize::from(PAIRS) * CALLS_EACH);
         world.finish();
     });
@@ -256,4 +282,3 @@ fn the_stun_server_of_the_laboratory_answers() {
         assert!(reply.windows(4).any(|four| four == mapped), "{reply:02x?}");
     });
 }
-
