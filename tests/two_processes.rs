@@ -318,9 +318,9 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
     ];
     for (what, code, words) in cases {
         let done = Launch::new(what, &home).args(&words).args(isolated(&words)).run_for_people(Duration::from_secs(20));
-        println!("{what}: {:?} {}", done.code, done.stderr.trim());
+        println!("{what}: {:?} {}", done.code, done.said().trim());
         assert_eq!(done.code, Some(code), "{what}: {done:?}");
-        assert_plain_words(what, &done.stderr);
+        assert_plain_words(what, &done.said());
     }
 
     // A damaged profile is said so and left as it is.
@@ -331,9 +331,9 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
         fs::write(&file, b"garbage").expect("the profile is ours");
     }
     let done = Launch::new("a damaged profile", &damaged).args(["id"]).run_for_people(REACTION);
-    println!("a damaged profile: {:?} {}", done.code, done.stderr.trim());
+    println!("a damaged profile: {:?} {}", done.code, done.said().trim());
     assert_eq!(done.code, Some(9), "{done:?}");
-    assert_plain_words("a damaged profile", &done.stderr);
+    assert_plain_words("a damaged profile", &done.said());
     assert!(files_of(&damaged).iter().any(|file| fs::read(file).is_ok_and(|bytes| bytes == b"garbage")));
     world.finish();
 }

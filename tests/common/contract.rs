@@ -126,6 +126,8 @@ const EVENTS: &[(&str, &[Field])] = &[
             ("audio_t0_ms", Kind::Number, NULLABLE),
         ],
     ),
+    ("muted", &[("call", Kind::Call, KNOWN), ("by_peer", Kind::Flag, KNOWN), ("muted", Kind::Flag, KNOWN)]),
+    ("held", &[("call", Kind::Call, KNOWN), ("by_peer", Kind::Flag, KNOWN), ("held", Kind::Flag, KNOWN)]),
     ("reconnecting", &[("reason", Kind::Text, KNOWN)]),
     ("reconnected", &[("gap_ms", Kind::Number, KNOWN)]),
     (
