@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use common::figures::{quantile, spread};
+use common::machine::{measuring, sharing};
 use common::netem::{Impairment, Loss};
 use common::netlab::{Lab, NatKind, Netns, Site, laboratory};
 use common::process::Process;
@@ -91,6 +92,7 @@ fn with_homes(test: &str, experiment: impl FnOnce()) {
 
 #[test]
 fn two_homes_behind_port_restricted_nats_talk_directly() {
+    let _machine = measuring();
     with_homes("two_homes_behind_port_restricted_nats_talk_directly", || {
         let homes = Homes::new(NatKind::PortRestricted);
         let (alice_host, bob_host) =
@@ -144,6 +146,7 @@ fn assert_punched(connected: &Value) {
 
 #[test]
 fn a_cold_caller_hears_ringing_within_600_ms_at_80_ms_to_the_node() {
+    let _machine = measuring();
     const CALLS: usize = 15;
     with_homes("a_cold_caller_hears_ringing_within_600_ms_at_80_ms_to_the_node", || {
         let mut homes = Homes::new(NatKind::PortRestricted);
@@ -189,6 +192,7 @@ fn moment(line: &Value) -> f64 {
 
 #[test]
 fn sixty_calls_connect_at_ten_percent_loss() {
+    let _machine = measuring();
     const PAIRS: u8 = 4;
     const CALLS_EACH: usize = 15;
     with_homes("sixty_calls_connect_at_ten_percent_loss", || {
@@ -262,6 +266,7 @@ fn connected_times(caller: &mut Process) -> CallTimes {
 /// coturn is found and answers: a failure here is the machine's, not the product's.
 #[test]
 fn the_stun_server_of_the_laboratory_answers() {
+    let _machine = sharing();
     with_homes("the_stun_server_of_the_laboratory_answers", || {
         let homes = Homes::new(NatKind::PortRestricted);
         let host = homes.lab.lan_host(&homes.left, "ha", 10);

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
 use common::figures::{quantile, spread};
+use common::machine::{measuring, sharing};
 use common::natprobe::{Behaviour, Dependence, Responder, probe};
 use common::netem::{Impairment, Loss};
 use common::netlab::{Lab, NatKind, Netns, Way, laboratory};
@@ -16,6 +17,7 @@ const ECHO: SocketAddrV4 = SocketAddrV4::new(PUBLIC, 7);
 
 #[test]
 fn every_nat_kind_behaves_as_it_is_called() {
+    let _machine = sharing();
     laboratory("every_nat_kind_behaves_as_it_is_called", || {
         use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
         let kinds = [
@@ -42,6 +44,7 @@ fn every_nat_kind_behaves_as_it_is_called() {
 
 #[test]
 fn impairments_do_what_they_are_told() {
+    let _machine = measuring();
     laboratory("impairments_do_what_they_are_told", || {
         let mut lab = Lab::new();
         let far = lab.public_host("far", &[PUBLIC]);

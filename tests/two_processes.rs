@@ -4,26 +4,15 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use common::figures::{descriptors, quantile, rss_mb, spread, threads};
+use common::machine::{measuring, sharing};
 use common::process::{Launch, Process};
 use common::speech::{assert_heard, pesq_wb, read_wav, recording};
 use common::world::{AUTO, Answering, REACTION, SILENT, World, finish, finishes_by_itself, with_files};
-
-/// Tests that measure have the machine to themselves as far as this program can grant it; the others share it.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-fn measuring() -> RwLockWriteGuard<'static, ()> {
-    MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn sharing() -> RwLockReadGuard<'static, ()> {
-    MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 /// Somebody who takes every call at once and hears nothing.
 fn patient(world: &World, name: &str, options: &[&str]) -> Answering {
