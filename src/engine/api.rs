@@ -108,6 +108,8 @@ pub enum Event {
         /// When sample 0 of a `file:` microphone was, or will be, played; `None` for other sources.
         audio_t0: Option<Instant>,
     },
+    /// Both had dialled each other: this dial goes on as the call `by`, which answers itself. The last event of `call`.
+    Replaced { call: CallId, by: CallId },
     PathChanged { call: CallId, path: MediaPath },
     Reconnecting { call: CallId, reason: String },
     Reconnected { call: CallId, gap: Duration },
@@ -262,7 +264,6 @@ pub struct Snapshot {
     pub super_peer: bool,
     /// Nodes that store our presence; 0 means that nobody can call us yet.
     pub presence_acks: u32,
-    pub connections: u32,
     pub calls: Vec<SnapshotCall>,
     pub muted: bool,
     pub deafened: bool,
@@ -279,7 +280,6 @@ pub struct SnapshotCall {
     pub connected_at: Option<Instant>,
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
-    pub safety_words: Vec<String>,
     pub peer_muted: bool,
 }
 
