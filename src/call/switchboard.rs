@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::call::Call;
 use super::guard::Guard;
+use super::machine::Call;
 use super::queue::Queue;
 use super::{CallEvent, Invite, LinkNews, Message, Phase, Quality, Route, Side, State};
 use crate::base::{CallId, EndReason, Person};
@@ -188,8 +188,8 @@ impl Switchboard {
         if mine || check_person(from).is_err() || !self.guard.is_fresh(invite.sent_unix_s, now) {
             return InviteReply::Ignore;
         }
-        if let Some(same) = self.calls.get(&call) {
-            let again = same.peer() == from && same.side() == Side::Callee && !same.state().is_ended();
+        if let Some(same) = self.calls.get_mut(&call) {
+            let again = same.peer() == from && same.another_path();
             return if again { InviteReply::RingAgain { call } } else { InviteReply::Ignore };
         }
         if let Some(reply) = self.guard.past(call) {
