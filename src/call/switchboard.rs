@@ -56,6 +56,9 @@ pub enum DialRefused {
     /// Answer it instead.
     #[error("they are calling you right now; answer instead")]
     TheyCall { call: CallId },
+    /// Call ids are random and used once; draw another.
+    #[error("this call id has been used before")]
+    UsedCallId,
     /// Check the link.
     #[error(transparent)]
     UnusableKey(#[from] UnusableKey),
@@ -168,7 +171,10 @@ impl Switchboard {
         if let Some(call) = self.find(|call| call.peer() == to && call.state() == State::Alerting) {
             return Err(DialRefused::TheyCall { call });
         }
-        if self.calls.contains_key(&call) || self.calls.len() >= self.limits.calls {
+        if self.calls.contains_key(&call) || self.guard.past(call).is_some() {
+            return Err(DialRefused::UsedCallId);
+        }
+        if self.calls.len() >= self.limits.calls {
             return Err(DialRefused::Busy);
         }
         self.insert(call, Call::dial(call, self.me.clone(), to, ring_timeout, self.limits, now));

@@ -2,6 +2,7 @@
 //! this is the second lock, and the one that also covers a peer's own confusion.)
 
 use super::*;
+use crate::identity::Role;
 
 /// Answers a call in which `tamper` changes what goes to `victim`.
 fn tampered(victim: usize, mut tamper: impl FnMut(&mut Description) + 'static) -> World {
@@ -67,9 +68,7 @@ fn a_signature_counts_only_where_it_was_made() {
         };
         // By somebody else; for another call, reader, or half.
         assert_alarm(victim, move |it| resign(&mallory(), id(1), people[victim], role[victim], it));
-        let mut keys = [PersonKey::from_seed(&[1; 32]), PersonKey::from_seed(&[2; 32])];
-        keys.sort_by_key(PersonKey::person);
-        let [alice, bob] = keys;
+        let [alice, bob] = keys();
         let peer = if victim == ALICE { bob } else { alice };
         let key = peer.clone();
         assert_alarm(victim, move |it| resign(&key, id(2), people[victim], role[victim], it));
@@ -84,24 +83,13 @@ fn a_signature_counts_only_where_it_was_made() {
 
 #[test]
 fn a_description_cannot_be_sent_back() {
-    let mut seen = None;
+    let people = World::new().people;
     assert_alarm(BOB, move |accept| {
-        // Bob's own ANSWER, reflected, in place of Alice's ACCEPT.
-        let bob = seen.get_or_insert_with(|| accept.clone());
-        let mut keys = [PersonKey::from_seed(&[1; 32]), PersonKey::from_seed(&[2; 32])];
-        keys.sort_by_key(PersonKey::person);
-        let people = [keys[ALICE].person(), keys[BOB].person()];
+        // Bob's own ANSWER in place of Alice's ACCEPT.
         let (fingerprint, ufrag) = ([2; 32], "ufrag1".to_owned());
-        *accept = Description::sign(
-            &keys[BOB],
-            id(1),
-            people[ALICE],
-            Role::Offerer,
-            sdp(fingerprint, &ufrag, &[]),
-            fingerprint,
-            ufrag,
-        );
-        let _ = bob;
+        let offer = sdp(fingerprint, &ufrag, &[]);
+        let [_, bob] = keys();
+        *accept = Description::sign(&bob, id(1), people[ALICE], Role::Offerer, offer, fingerprint, ufrag);
     });
 }
 
@@ -118,5 +106,3 @@ fn the_certificate_that_is_shown_must_be_the_one_that_was_signed() {
         assert_eq!(world.endings(1 - victim), [EndReason::FingerprintMismatch]);
     }
 }
-
-use crate::identity::Role;

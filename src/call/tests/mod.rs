@@ -20,10 +20,16 @@ fn id(byte: u8) -> CallId {
     CallId::from_bytes([byte; 16])
 }
 
+/// Alice's is the lower one.
+fn keys() -> [PersonKey; 2] {
+    let mut keys = [PersonKey::from_seed(&[1; 32]), PersonKey::from_seed(&[2; 32])];
+    keys.sort_by_key(PersonKey::person);
+    keys
+}
+
 /// A clock reading; only differences matter.
 fn any_instant() -> Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
     *START.get_or_init(Instant::now)
 }
 
@@ -35,7 +41,6 @@ fn sdp(fingerprint: [u8; 32], ufrag: &str, candidates: &[&str]) -> String {
     sdp
 }
 
-/// Alice is 0, Bob is 1. Alice's person key is the lower one.
 const ALICE: usize = 0;
 const BOB: usize = 1;
 
@@ -61,8 +66,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut keys = [PersonKey::from_seed(&[1; 32]), PersonKey::from_seed(&[2; 32])];
-        keys.sort_by_key(PersonKey::person);
+        let keys = keys();
         let people = [keys[ALICE].person(), keys[BOB].person()];
         Self {
             now: any_instant(),
@@ -115,19 +119,21 @@ impl World {
 
     /// What the engine does after each input.
     fn drain(&mut self) {
-        for who in [ALICE, BOB] {
-            loop {
-                if let Some(transmit) = self.boards[who].poll_transmit() {
-                    self.send(1 - who, transmit.call, transmit.message);
-                } else if let Some((call, event)) = self.boards[who].poll_event() {
-                    self.trace.push(format!("{}: {}", ['A', 'B'][who], name_of(&event)));
-                    self.events[who].push((call, event.clone()));
-                    self.obey(who, call, event);
-                } else {
-                    break;
-                }
-            }
+        while self.poll(ALICE) || self.poll(BOB) {}
+    }
+
+    /// False when this side has nothing to say.
+    fn poll(&mut self, who: usize) -> bool {
+        if let Some(transmit) = self.boards[who].poll_transmit() {
+            self.send(1 - who, transmit.call, transmit.message);
+        } else if let Some((call, event)) = self.boards[who].poll_event() {
+            self.trace.push(format!("{}: {}", ['A', 'B'][who], name_of(&event)));
+            self.events[who].push((call, event.clone()));
+            self.obey(who, call, event);
+        } else {
+            return false;
         }
+        true
     }
 
     fn obey(&mut self, who: usize, call: CallId, event: CallEvent) {
