@@ -21,9 +21,9 @@
 //! [`Switchboard::poll_transmit`], [`Switchboard::poll_event`] and [`Switchboard::poll_timeout`]. Time enters as a
 //! parameter, and the same calls in the same order give the same trace.
 
-mod call;
 mod description;
 mod guard;
+mod machine;
 mod message;
 mod queue;
 mod state;

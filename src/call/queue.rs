@@ -16,26 +16,30 @@ impl<T> Queue<T> {
         Self { entries: VecDeque::new() }
     }
 
-    pub fn push(&mut self, entry: T) {
-        if self.entries.len() < CAPACITY {
+    /// `is_last`: the entry ends a call, so there are at most a few of them per call.
+    pub fn push(&mut self, entry: T, is_last: bool) {
+        if is_last || self.entries.len() < CAPACITY {
             self.entries.push_back(entry);
         }
-    }
-
-    /// For what ends a call, and therefore comes at most a few times.
-    pub fn push_last(&mut self, entry: T) {
-        self.entries.push_back(entry);
     }
 
     pub fn pop(&mut self) -> Option<T> {
         self.entries.pop_front()
     }
+}
 
-    pub fn pop_last_if(&mut self, condition: impl FnOnce(&T) -> bool) -> Option<T> {
-        if self.entries.back().is_some_and(condition) { self.entries.pop_back() } else { None }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    #[test]
+    fn only_endings_get_into_a_full_queue() {
+        let mut queue = Queue::new();
+        for entry in 0..CAPACITY + 5 {
+            queue.push(entry, false);
+        }
+        queue.push(9999, true);
+        let polled: Vec<usize> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(polled, (0..CAPACITY).chain([9999]).collect::<Vec<_>>());
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::call::Call;
 use super::guard::Guard;
+use super::machine::Call;
+use super::queue::Queue;
 use super::{CallEvent, Invite, LinkNews, Message, Phase, Quality, Route, Side, State};
 use crate::base::{CallId, EndReason, Person};
 use crate::identity::{PersonKey, UnusableKey, WIRE_VERSIONS, check_person};
@@ -55,6 +56,9 @@ pub enum DialRefused {
     /// Answer it instead.
     #[error("they are calling you right now; answer instead")]
     TheyCall { call: CallId },
+    /// Call ids are random and used once; draw another.
+    #[error("this call id has been used before")]
+    UsedCallId,
     /// Check the link.
     #[error(transparent)]
     UnusableKey(#[from] UnusableKey),
@@ -99,6 +103,7 @@ pub struct CallView {
 pub struct Switchboard {
     me: PersonKey,
     limits: Limits,
+    /// Those that are not over.
     calls: BTreeMap<CallId, Call>,
     /// Own dial → the peer's call that stands in for it.
     stand_ins: BTreeMap<CallId, CallId>,
@@ -107,6 +112,8 @@ pub struct Switchboard {
     guard: Guard,
     muted: bool,
     on_hold: bool,
+    transmits: Queue<Transmit>,
+    events: Queue<(CallId, CallEvent)>,
 }
 
 /// Settings.
@@ -122,6 +129,8 @@ impl Switchboard {
             guard: Guard::new(&limits),
             muted: false,
             on_hold: false,
+            transmits: Queue::new(),
+            events: Queue::new(),
         }
     }
 
@@ -159,10 +168,13 @@ impl Switchboard {
             return Err(DialRefused::Myself);
         }
         check_person(to)?;
-        if let Some(call) = self.live(|call| call.peer() == to && call.state() == State::Alerting) {
+        if let Some(call) = self.find(|call| call.peer() == to && call.state() == State::Alerting) {
             return Err(DialRefused::TheyCall { call });
         }
-        if self.calls.contains_key(&call) || self.busy_with_others(None) >= self.limits.calls {
+        if self.calls.contains_key(&call) || self.guard.past(call).is_some() {
+            return Err(DialRefused::UsedCallId);
+        }
+        if self.calls.len() >= self.limits.calls {
             return Err(DialRefused::Busy);
         }
         self.insert(call, Call::dial(call, self.me.clone(), to, ring_timeout, self.limits, now));
@@ -182,8 +194,8 @@ impl Switchboard {
         if mine || check_person(from).is_err() || !self.guard.is_fresh(invite.sent_unix_s, now) {
             return InviteReply::Ignore;
         }
-        if let Some(same) = self.calls.get(&call) {
-            let again = same.peer() == from && same.side() == Side::Callee && !same.state().is_ended();
+        if let Some(same) = self.calls.get_mut(&call) {
+            let again = same.peer() == from && same.another_path();
             return if again { InviteReply::RingAgain { call } } else { InviteReply::Ignore };
         }
         if let Some(reply) = self.guard.past(call) {
@@ -204,31 +216,37 @@ impl Switchboard {
     /// Somebody may call: us alone, or while we are in a call, or while we dial them.
     fn admit(&mut self, invite: &Invite, now: Instant) -> InviteReply {
         let (call, from) = (invite.call, invite.from);
+        // Somebody who calls anew has left an earlier call that we still believe in.
         let left = |state| matches!(state, State::Alerting | State::Reconnecting);
-        while let Some(old) = self.live(|old| old.peer() == from && left(old.state())) {
+        let of_theirs = |old: &(&CallId, &Call)| old.1.peer() == from && left(old.1.state());
+        let abandoned: Vec<CallId> = self.calls.iter().filter(of_theirs).map(|(id, _)| *id).collect();
+        for old in abandoned {
             self.with(old, now, Call::abandoned);
         }
-        if self.busy_with_others(Some(from)) >= self.limits.calls {
-            return self.refuse(call, Message::Busy);
-        }
         let dialing = |state| matches!(state, State::Dialing | State::Ringing);
-        let own = self.live(|own| own.peer() == from && dialing(own.state()));
-        if own.is_none() && self.busy_with_others(None) >= self.limits.calls {
+        let own = self.find(|own| own.peer() == from && dialing(own.state()));
+        let others = self.calls.len() - usize::from(own.is_some());
+        if others >= self.limits.calls {
             return self.refuse(call, Message::Busy);
         }
         self.insert(call, Call::incoming(call, self.me.clone(), from, self.limits, now));
-        match own {
-            None => self.with(call, now, |call| call.announce(invite.name.clone())),
-            Some(own) if from < self.me.person() => {
-                self.with(own, now, |own| own.replaced(call));
-                self.with(call, now, |call| call.answer(now));
-            }
-            Some(own) => {
-                self.with(call, now, |call| call.stand_in_for(own));
-                self.stand_ins.insert(own, call);
-            }
+        if let Some(own) = own {
+            self.resolve_glare(own, call, from < self.me.person(), now);
+        } else {
+            self.with(call, now, |call| call.announce(invite.name.clone()));
         }
         InviteReply::Ring { call }
+    }
+
+    /// Both dial each other: our call `own`, their call `theirs`.
+    fn resolve_glare(&mut self, own: CallId, theirs: CallId, theirs_wins: bool, now: Instant) {
+        if theirs_wins {
+            self.with(own, now, |own| own.replaced(theirs));
+            self.with(theirs, now, |theirs| theirs.answer(now));
+        } else {
+            self.with(theirs, now, |theirs| theirs.stand_in_for(own));
+            self.stand_ins.insert(own, theirs);
+        }
     }
 
     fn insert(&mut self, id: CallId, mut call: Call) {
@@ -257,7 +275,7 @@ impl Switchboard {
 
     /// The human takes the call. False if there is nothing to answer.
     pub fn answer(&mut self, call: CallId, now: Instant) -> bool {
-        self.with(call, now, |call| call.answer(now)).unwrap_or(false)
+        !self.is_stand_in(call) && self.with(call, now, |call| call.answer(now)).unwrap_or(false)
     }
 
     /// The human does not want to talk. False if there is nothing to decline.
@@ -286,15 +304,15 @@ impl Switchboard {
     }
 
     /// Our microphone is off or on: tells every peer, now or as soon as it can be told.
-    pub fn set_muted(&mut self, muted: bool, _now: Instant) {
+    pub fn set_muted(&mut self, muted: bool, now: Instant) {
         self.muted = muted;
-        self.calls.values_mut().for_each(|call| call.set_muted(muted));
+        self.with_all(now, |call| call.set_muted(muted));
     }
 
     /// Puts everybody on hold, or takes them off it.
-    pub fn set_held(&mut self, held: bool, _now: Instant) {
+    pub fn set_held(&mut self, held: bool, now: Instant) {
         self.on_hold = held;
-        self.calls.values_mut().for_each(|call| call.set_held(held));
+        self.with_all(now, |call| call.set_held(held));
     }
 
     /// Tells the peer how we hear it.
@@ -303,29 +321,19 @@ impl Switchboard {
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
-        let due = |call: &Call| call.poll_timeout().is_some_and(|(at, _)| at <= now);
-        let due: Vec<CallId> = self.calls.iter().filter(|(_, call)| due(call)).map(|(id, _)| *id).collect();
-        for call in due {
-            self.with(call, now, |call| call.handle_timeout(now));
-        }
+        self.with_all(now, |call| call.handle_timeout(now));
     }
 }
 
 /// What comes out.
 impl Switchboard {
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let next = |(id, call): (&CallId, &mut Call)| {
-            call.poll_transmit().map(|(message, route)| Transmit { call: *id, message, route })
-        };
-        let transmit = self.calls.iter_mut().find_map(next);
-        self.sweep();
-        transmit
+        self.transmits.pop()
     }
 
+    /// In the order in which things happened.
     pub fn poll_event(&mut self) -> Option<(CallId, CallEvent)> {
-        let event = self.calls.iter_mut().find_map(|(id, call)| call.poll_event().map(|event| (*id, event)));
-        self.sweep();
-        event
+        self.events.pop()
     }
 
     /// The earliest time-out and what it is for.
@@ -339,7 +347,7 @@ impl Switchboard {
 
     /// All calls that are not over, by id.
     pub fn calls(&self) -> impl Iterator<Item = CallView> + '_ {
-        self.calls.iter().filter(|(_, call)| !call.state().is_ended()).map(|(id, call)| CallView {
+        self.calls.iter().map(|(id, call)| CallView {
             call: *id,
             peer: call.peer(),
             side: call.side(),
@@ -351,58 +359,79 @@ impl Switchboard {
 
 /// Inside.
 impl Switchboard {
+    /// Does one thing to one call, and everything that follows from it. `None` if there is no such call.
     fn with<R>(&mut self, id: CallId, now: Instant, act: impl FnOnce(&mut Call) -> R) -> Option<R> {
         let result = act(self.calls.get_mut(&id)?);
         self.settle(now);
+        self.collect(id);
+        let others: Vec<CallId> = self.calls.keys().copied().collect();
+        others.into_iter().for_each(|other| self.collect(other));
         Some(result)
     }
 
-    fn live(&self, wanted: impl Fn(&Call) -> bool) -> Option<CallId> {
-        self.calls.iter().find(|(_, call)| !call.state().is_ended() && wanted(call)).map(|(id, _)| *id)
+    fn with_all(&mut self, now: Instant, act: impl Fn(&mut Call)) {
+        let all: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in all {
+            self.with(id, now, &act);
+        }
     }
 
-    /// Calls that take the human's ear, but for those with `except`. A stand-in takes it only in place of a dial.
-    fn busy_with_others(&self, except: Option<Person>) -> usize {
-        let is_stand_in = |id| self.stand_ins.values().any(|stand_in| stand_in == id);
-        let busy =
-            |(id, call): &(&CallId, &Call)| !call.state().is_ended() && Some(call.peer()) != except && !is_stand_in(id);
-        self.calls.iter().filter(busy).count()
+    fn find(&self, wanted: impl Fn(&Call) -> bool) -> Option<CallId> {
+        self.calls.iter().find(|(id, call)| wanted(call) && !self.is_stand_in(**id)).map(|(id, _)| *id)
+    }
+
+    fn is_stand_in(&self, call: CallId) -> bool {
+        self.stand_ins.values().any(|stand_in| *stand_in == call)
     }
 
     /// What a dial's fate means for the call that stands in for it.
     fn settle(&mut self, now: Instant) {
         for (own, stand_in) in self.stand_ins.clone() {
-            let state = |id| self.calls.get(id).map_or(State::Ended(EndReason::Cancelled), Call::state);
-            match (state(&own), state(&stand_in)) {
-                (State::Dialing | State::Ringing, State::Alerting) => continue,
+            let ended = State::Ended(EndReason::Cancelled);
+            let fate = self.calls.get(&own).map_or(ended, Call::state);
+            let Some(theirs) = self.calls.get_mut(&stand_in).filter(|call| !call.state().is_ended()) else {
+                self.stand_ins.remove(&own);
+                continue;
+            };
+            match fate {
+                State::Dialing | State::Ringing => continue,
                 // The dial reached nobody: two people who want to talk take the other call.
-                (State::Ended(EndReason::NotFound | EndReason::Unreachable), State::Alerting) => {
-                    self.calls.entry(own).and_modify(|call| call.replaced(stand_in));
-                    self.calls.entry(stand_in).and_modify(|call| drop(call.answer(now)));
+                State::Ended(EndReason::NotFound | EndReason::Unreachable) => {
+                    theirs.answer(now);
+                    self.calls.entry(own).and_modify(|own| own.replaced(stand_in));
                 }
-                // The human no longer wants to, or the other side does not.
-                (State::Ended(_), State::Alerting) => {
-                    self.calls.entry(stand_in).and_modify(|call| drop(call.decline()));
-                }
-                // The dial was answered, or the stand-in is gone.
-                _ => {
-                    self.calls.entry(stand_in).and_modify(|call| call.replaced(own));
-                }
+                // Our human no longer wants to, or the other side does not.
+                State::Ended(_) => drop(theirs.decline()),
+                // The dial was answered.
+                State::Accepting
+                | State::Alerting
+                | State::Offering
+                | State::Offered
+                | State::Connecting
+                | State::LinkUp
+                | State::Talking
+                | State::Reconnecting => theirs.replaced(own),
             }
             self.stand_ins.remove(&own);
         }
     }
 
-    /// Forgets calls that are over and polled empty, but for what a late INVITE of theirs is to hear.
-    fn sweep(&mut self) {
-        let guard = &mut self.guard;
-        self.calls.retain(|id, call| {
-            if call.is_finished() {
-                let declined = call.state() == State::Ended(EndReason::Declined);
-                guard.remember(*id, declined.then_some(Message::Decline));
-            }
-            !call.is_finished()
-        });
+    /// Takes what a call has to say, and forgets it when it is over, but for what a late INVITE of it is to hear.
+    fn collect(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        while let Some((message, route)) = call.poll_transmit() {
+            let is_last = matches!(message, Message::Bye(_) | Message::Cancel | Message::Decline);
+            self.transmits.push(Transmit { call: id, message, route }, is_last);
+        }
+        while let Some(event) = call.poll_event() {
+            let is_last = matches!(event, CallEvent::Ended(_) | CallEvent::Replaced { .. });
+            self.events.push((id, event), is_last);
+        }
+        if call.state().is_ended() {
+            let declined = call.state() == State::Ended(EndReason::Declined);
+            self.guard.remember(id, declined.then_some(Message::Decline));
+            self.calls.remove(&id);
+        }
     }
 }
 
