@@ -24,7 +24,7 @@ async fn two_people_find_each_other_and_talk() {
     // The clips are nine seconds long and begin when each side is connected.
     tokio::time::sleep(Duration::from_secs(10)).await;
     let call = alice.call.expect("connected");
-    alice.tell(CommandKind::HangUp { call }).await.expect("a call can be hung up");
+    alice.tell(CommandKind::HangUp { call, reason: EndReason::HangUp }).await.expect("a call can be hung up");
     assert_eq!(alice.ended().await, EndReason::HangUp);
     assert_eq!(bob.ended().await, EndReason::RemoteHangUp);
     for person in [&mut alice, &mut bob] {
@@ -54,7 +54,7 @@ async fn calls_that_come_to_nothing_say_why() {
     // Cancelled by the caller.
     let call = alice.dial(&bob.link).await.expect("nobody is in a call");
     bob.rung().await;
-    alice.tell(CommandKind::HangUp { call }).await.expect("it rings");
+    alice.tell(CommandKind::HangUp { call, reason: EndReason::HangUp }).await.expect("it rings");
     assert_eq!(alice.ended().await, EndReason::Cancelled);
     assert_eq!(bob.ended().await, EndReason::Cancelled);
 

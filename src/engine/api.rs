@@ -28,7 +28,8 @@ pub enum CommandKind {
     /// Refuse an incoming call.
     Decline { call: CallId },
     /// End a call in whatever state it is: cancels a dial, hangs up a conversation.
-    HangUp { call: CallId },
+    /// `reason` is [`EndReason::HangUp`] or [`EndReason::TimeLimit`].
+    HangUp { call: CallId, reason: EndReason },
     /// Stop or resume sending our microphone, in all calls.
     SetMuted { muted: bool },
     /// Stop or resume playing anything, in all calls; implies muting, as in every voice program.

@@ -89,7 +89,7 @@ async fn furnish(preparation: Preparation, media: Handle) -> Result<Furniture, F
         None
     };
     let first_failures = database_replaced(&opening).into_iter().collect();
-    Ok(Furniture { options, profile, me, store, control, asks, online, media, backstage, wake, first_failures })
+    Ok(Furniture { options, me, store, control, asks, online, media, backstage, wake, first_failures })
 }
 
 /// Media has a thread and a runtime of its own, so that a flood of DHT messages cannot delay audio. It ends when the

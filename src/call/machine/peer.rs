@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::Call;
+use super::{Call, MAX_REMOTE_CANDIDATES};
 use crate::base::EndReason;
 use crate::call::{CallEvent, Description, Message, State};
 use crate::identity::Role;

@@ -26,7 +26,7 @@ impl Desk {
             CommandKind::Dial { to, ring_timeout } => self.dial(to, ring_timeout, now).map(Reply::Call),
             CommandKind::Answer { call } => done_if(self.switchboard.answer(call, now)),
             CommandKind::Decline { call } => done_if(self.switchboard.decline(call, now)),
-            CommandKind::HangUp { call } => done_if(self.switchboard.hang_up(call, EndReason::HangUp, now)),
+            CommandKind::HangUp { call, reason } => done_if(self.switchboard.hang_up(call, reason, now)),
             CommandKind::SetMuted { muted } => self.set_muted(muted),
             CommandKind::SetDeafened { deafened } => self.set_deafened(deafened),
             CommandKind::Lookup { person } => match self.look_up(id, person) {

@@ -21,7 +21,6 @@ use self::calls::LiveCall;
 use super::clock::unix_now_s;
 use super::handle::Backstage;
 use super::link_task::LinkNews;
-use super::profile::Profile;
 use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundNews};
 use super::usage::UsageMeter;
@@ -59,7 +58,6 @@ pub(super) enum DeskInput {
 /// What start-up has prepared.
 pub(super) struct Furniture {
     pub options: Options,
-    pub profile: Profile,
     pub me: PersonKey,
     pub store: Store,
     pub control: ControlServer,
@@ -107,7 +105,7 @@ pub(super) struct Desk {
 
 /// Runs until [`super::CommandKind::Shutdown`] or until the last handle and front end are gone.
 pub(super) async fn run(furniture: Furniture) {
-    let Furniture { options, profile: _profile, me, store, control, mut asks, online, media, backstage, wake, first_failures } =
+    let Furniture { options, me, store, control, mut asks, online, media, backstage, wake, first_failures } =
         furniture;
     let (inbox, mut inputs) = mpsc::channel(INPUT_QUEUE);
     let (voice_news, mut voice) = mpsc::channel(VOICE_NEWS_QUEUE);
