@@ -61,7 +61,8 @@ pub struct Limits {
     pub circuit_rate_per_node: Rate,
     pub circuit_rate_per_address: Rate,
 
-    /// Ring pipes open at a time: in all, from one node, from one address, towards one client.
+    /// Ring pipes open at a time: in all (none: no pipe is offered, callers take circuits), from one node, from one
+    /// address, towards one client.
     pub pipes: usize,
     pub pipes_per_node: usize,
     pub pipes_per_address: usize,

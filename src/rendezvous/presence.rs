@@ -26,6 +26,9 @@ const REFRESH_JITTER: Duration = Duration::from_secs(3 * 60);
 /// Relays come one after the other at the start; no more than one publication per second.
 const SHORTEST_GAP: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
+/// A record on fewer nodes than this is published again when more nodes show up: whoever starts a network publishes
+/// when there is hardly anybody.
+const ENOUGH_ACKS: u32 = 8;
 const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
 
 /// A record to store: its key and value.
@@ -56,6 +59,7 @@ pub(super) struct Publisher {
     state: State,
     last_seq: u64,
     failures: u32,
+    last_acks: u32,
     last_started: Option<Instant>,
     /// Periods under which a record of ours may lie, each with the Unix second at which the last of them expires.
     outstanding: BTreeMap<Period, u64>,
@@ -83,6 +87,7 @@ impl Publisher {
             state: State::Silent,
             last_seq: 0,
             failures: 0,
+            last_acks: 0,
             last_started: None,
             outstanding: BTreeMap::new(),
         }
@@ -133,6 +138,7 @@ impl Publisher {
     pub(super) fn finished(&mut self, acks: u32, now: Instant, draw: &Draw) {
         let State::Publishing { again } = self.state else { return };
         self.failures = if acks > 0 { 0 } else { self.failures + 1 };
+        self.last_acks = acks;
         let until = if again {
             self.earliest(now)
         } else if acks > 0 {
@@ -143,12 +149,12 @@ impl Publisher {
         self.state = State::Waiting { until };
     }
 
-    /// A node showed itself: worth a try if the last publication found nobody.
+    /// A node showed itself: worth another round if the last one found nobody, or too few.
     pub(super) fn somebody_came(&mut self, now: Instant) {
-        if let State::Waiting { until } = self.state
-            && self.failures > 0
+        if let (State::Waiting { until }, Some(last)) = (self.state, self.last_started)
+            && self.last_acks < ENOUGH_ACKS
         {
-            self.state = State::Waiting { until: until.min(self.earliest(now)) };
+            self.state = State::Waiting { until: until.min(now.max(last + RETRY)) };
         }
     }
 
@@ -295,6 +301,23 @@ mod tests {
         }
         assert_eq!(gaps[0], RETRY);
         assert!(gaps.windows(2).all(|pair| pair[0] <= pair[1]) && gaps[9] == LONGEST_RETRY);
+    }
+
+    #[test]
+    fn a_record_on_too_few_nodes_is_published_again_when_more_come() {
+        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random());
+        let start = Instant::now();
+        publisher.somebody_came(start);
+        assert_eq!(publisher.poll_timeout(), None);
+        publisher.set_reachability(vec![relay(1)], vec![], start);
+        for (round, acks) in [1, ENOUGH_ACKS].into_iter().enumerate() {
+            let now = start + RETRY * u32::try_from(round).unwrap();
+            publisher.poll_publication(now, NOON_MS, &DRAW).unwrap();
+            publisher.finished(acks, now, &DRAW);
+            publisher.somebody_came(now);
+            let due = publisher.poll_timeout().unwrap().0;
+            assert_eq!(due, now + if acks < ENOUGH_ACKS { RETRY } else { REFRESH });
+        }
     }
 
     #[test]

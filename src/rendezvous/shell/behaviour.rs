@@ -36,7 +36,7 @@ pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(super) kad: kad::Behaviour<MemoryStore>,
     identify: identify::Behaviour,
-    relay: Toggle<relay::Behaviour>,
+    pub(super) relay: Toggle<relay::Behaviour>,
     relay_client: relay::client::Behaviour,
     pub(super) streams: streams::Behaviour,
     mdns: Toggle<mdns::tokio::Behaviour>,
@@ -57,7 +57,7 @@ pub(super) fn swarm(
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
         kad: kademlia(key, config),
-        identify: identify::Behaviour::new(identify_config(key)),
+        identify: identify::Behaviour::new(identify_config(key, config.server)),
         relay: config.server.then(|| relay_server(key, &config.limits)).into(),
         relay_client,
         streams: streams::Behaviour::new(taken_protocols(config)),
@@ -79,7 +79,10 @@ fn taken_protocols(config: &RendezvousConfig) -> Vec<StreamProtocol> {
         }
     }
     if config.server {
-        protocols.extend([PIPE, RESERVED]);
+        protocols.push(RESERVED);
+        if config.limits.pipes > 0 {
+            protocols.push(PIPE);
+        }
     }
     protocols
 }
@@ -121,11 +124,11 @@ const SERVER_BOOTSTRAP: std::time::Duration = std::time::Duration::from_secs(10 
 const CLIENT_BOOTSTRAP: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
 /// Only addresses at which a node wants to be reached are told; the LAN's are found by mDNS.
-fn identify_config(key: &Keypair) -> identify::Config {
+fn identify_config(key: &Keypair, server: bool) -> identify::Config {
     identify::Config::new("/twocans/1".into(), key.public())
         .with_agent_version("twocans".into())
         .with_interval(std::time::Duration::from_secs(60 * 60))
-        .with_push_listen_addr_updates(true)
+        .with_push_listen_addr_updates(server)
         .with_cache_size(0)
         .with_hide_listen_addrs(true)
 }

@@ -1,5 +1,8 @@
 //! What tasks ask of the driver.
 
+use std::time::Duration;
+
+use futures::AsyncWriteExt;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use tokio::sync::{mpsc, oneshot};
@@ -9,9 +12,13 @@ use super::super::Totals;
 use super::super::limits::{DIAL_TIMEOUT, STEP_TIMEOUT};
 use super::super::record::{NodeAddresses, Presence};
 use super::super::search::Search;
+use super::behaviour::RESERVED;
+use super::stream::{framed, is_not_spoken, read_frame};
 use super::streams::Opened;
 use crate::identity::BlindedPerson;
 
+/// A super-peer answers within this or is taken for dead.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Commands under way; who sends more waits.
 pub(super) const QUEUE: usize = 256;
 
@@ -34,10 +41,13 @@ pub(super) enum Command {
     /// Is one of these our person? Then the record.
     Answer { keys: Vec<BlindedPerson>, reply: oneshot::Sender<Vec<u8>> },
     HasReservation { node: PeerId, reply: oneshot::Sender<bool> },
-    /// A relay that holds a reservation of ours was asked whether it does.
-    RelayChecked { relay: PeerId, alive: bool },
+    /// A super-peer was asked whether we have a place there.
+    Probed { node: PeerId, outcome: Probe },
     Totals { reply: oneshot::Sender<Totals> },
     Shutdown { done: oneshot::Sender<()> },
+    /// Stop without a word, as a process that is killed does.
+    #[cfg(test)]
+    Crash,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,26 +69,31 @@ pub(super) struct Connected {
     pub(super) pipe: Option<bool>,
 }
 
+/// What a super-peer says when it is asked whether we have a place there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    Reserved,
+    NotReserved,
+    /// No answer in time: it, or the connection to it, is dead.
+    Silent,
+}
+
 /// The way to the driver. Every question is answered, or given up after a bounded time.
 #[derive(Debug, Clone)]
 pub(super) struct Net {
+    me: PeerId,
     commands: mpsc::Sender<Command>,
 }
 
 impl Net {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Command>) {
+    pub(super) fn new(me: PeerId) -> (Self, mpsc::Receiver<Command>) {
         let (commands, queue) = mpsc::channel(QUEUE);
-        (Self { commands }, queue)
+        (Self { me, commands }, queue)
     }
 
     /// False when the driver has stopped.
     pub(super) async fn send(&self, command: Command) -> bool {
         self.commands.send(command).await.is_ok()
-    }
-
-    /// For callers that must not wait; false when the driver is busy or has stopped.
-    pub(super) fn try_send(&self, command: Command) -> bool {
-        self.commands.try_send(command).is_ok()
     }
 
     pub(super) async fn search(&self, search: Search) -> Option<mpsc::Receiver<News>> {
@@ -100,6 +115,24 @@ impl Net {
 
     pub(super) async fn open(&self, node: PeerId, on: Option<ConnectionId>, protocol: StreamProtocol) -> Option<Stream> {
         timeout(STEP_TIMEOUT, self.ask(|opened| Command::Open { node, on, protocol, opened })).await.ok()?
+    }
+
+    /// Asks a super-peer whether we have a place reserved there; the driver draws the consequences. One that we are
+    /// not connected to counts as silent.
+    pub(super) async fn probe(&self, node: PeerId) {
+        let question = async {
+            let mut stream = self.open(node, None, RESERVED).await?;
+            stream.write_all(&framed(&self.me.to_bytes())?).await.ok()?;
+            stream.flush().await.ok()?;
+            match read_frame(&mut stream, 1).await {
+                Ok(answer) if answer == [1] => Some(Probe::Reserved),
+                Ok(_) => Some(Probe::NotReserved),
+                // One of another make cannot say; it did answer, though.
+                Err(error) => is_not_spoken(&error).then_some(Probe::Reserved),
+            }
+        };
+        let outcome = timeout(PROBE_TIMEOUT, question).await.ok().flatten().unwrap_or(Probe::Silent);
+        self.send(Command::Probed { node, outcome }).await;
     }
 
     pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

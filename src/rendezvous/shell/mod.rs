@@ -8,6 +8,8 @@ mod behaviour;
 mod command;
 mod driver;
 mod files;
+#[cfg(test)]
+mod hostile;
 mod node;
 mod pipe;
 mod ring;

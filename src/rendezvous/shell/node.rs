@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use libp2p::Multiaddr;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -36,6 +37,7 @@ pub struct Rendezvous {
     node: NodeId,
     listen: watch::Receiver<Vec<String>>,
     isolated: bool,
+    runtime: Handle,
     /// Cancels [`Setting::abandoned`] when the last clone goes.
     _held: Arc<DropGuard>,
 }
@@ -61,7 +63,7 @@ impl Rendezvous {
         let rules = Arc::new(RwLock::new(rules));
         let isolated = config.isolated;
         let swarm = behaviour::swarm(&key, &config, rules.clone(), traffic.clone())?;
-        let (net, commands) = Net::new();
+        let (net, commands) = Net::new(me);
         let (events, event_queue) = mpsc::channel(EVENTS);
         let (listening, listen_watch) = watch::channel(Vec::new());
         let (ready, when_ready) = oneshot::channel();
@@ -84,7 +86,7 @@ impl Rendezvous {
         driver.listen(listen)?;
         tokio::spawn(driver.run());
         when_ready.await.map_err(|_| RendezvousError::Stopped)?;
-        Ok((Self { net, node, listen: listen_watch, isolated, _held: held }, event_queue))
+        Ok((Self { net, node, listen: listen_watch, isolated, runtime: Handle::current(), _held: held }, event_queue))
     }
 
     /// This node's id.
@@ -113,7 +115,7 @@ impl Rendezvous {
         let hints = hints.iter().take(EVENTS).filter_map(|hint| parse_node(hint));
         let hints = hints.filter(|(_, address)| !self.isolated || ip_of(address).is_some_and(|ip| ip.is_loopback()));
         let hints = hints.take(8).collect();
-        tokio::spawn(ring::ring(self.net.clone(), person, hints, flights, attempts));
+        self.runtime.spawn(ring::ring(self.net.clone(), person, hints, flights, attempts));
         receiver
     }
 
@@ -125,6 +127,14 @@ impl Rendezvous {
     /// Withdraws the presence record, closes all connections and stops: at most 3 s.
     pub async fn shutdown(self) {
         let _ = timeout(SHUTDOWN, self.net.ask(|done| Command::Shutdown { done })).await;
+    }
+}
+
+#[cfg(test)]
+impl Rendezvous {
+    /// Stops without a word, as a process that is killed does.
+    pub(in super::super) async fn crash(self) {
+        self.net.send(Command::Crash).await;
     }
 }
 

@@ -11,7 +11,6 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::super::limits::STEP_TIMEOUT;
 use super::super::record::{NodeAddresses, Presence};
 use super::super::search::Search;
 use super::super::{LookupReport, Reached, RingAttempt, RingFailure, StreamError, Via};
@@ -22,6 +21,8 @@ use crate::base::{NodeId, Person};
 
 /// A lookup that has found the person waits this long for a newer record.
 const SETTLE: Duration = Duration::from_millis(150);
+/// The first frame of an answer is there within this, or the way is given up.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Before a way that failed is tried a second time.
 const BEFORE_RETRY: Duration = Duration::from_millis(100);
 
@@ -191,13 +192,16 @@ async fn through_relay(
     callee: PeerId,
     flight: &[u8],
 ) -> Result<(SignalStream, Via), RingFailure> {
-    match through_relay_once(net, relay, callee, flight).await {
-        Err(RingFailure::Unreachable | RingFailure::Refused) => {
-            sleep(BEFORE_RETRY).await;
-            through_relay_once(net, relay, callee, flight).await
-        }
-        end => end,
+    let again = match through_relay_once(net, relay, callee, flight).await {
+        Err(failure @ (RingFailure::Unreachable | RingFailure::Refused)) => failure,
+        end => return end,
+    };
+    if again == RingFailure::Unreachable {
+        // Perhaps our connection to it died unnoticed: then it is closed now, and a new one is made.
+        net.probe(relay.node).await;
     }
+    sleep(BEFORE_RETRY).await;
+    through_relay_once(net, relay, callee, flight).await
 }
 
 async fn through_relay_once(
@@ -239,7 +243,7 @@ async fn exchange(mut stream: SignalStream, opening: &[u8]) -> Result<Answer, Ri
         let ready = stream.ready().await;
         sent.and(ready)
     };
-    match timeout(STEP_TIMEOUT, step).await {
+    match timeout(ANSWER_TIMEOUT, step).await {
         Ok(Ok(true)) if stream.says_not_here() => Err(RingFailure::NotHere),
         Ok(Ok(true)) => Ok(Answer::Stream(stream)),
         Ok(Ok(false)) => Ok(Answer::NotSpoken),

@@ -89,7 +89,7 @@ impl Connections {
         self.join.due
     }
 
-    /// Try to enter again at once: the network changed.
+    /// Try to enter again at once, if we are alone: the network changed, or somebody is looked for.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.join.attempts = 0;
         self.join.due = Some(now);
@@ -185,7 +185,8 @@ impl Driver {
 
     /// Nodes that somebody vouches for: a link's hints.
     pub(super) fn meet(&mut self, nodes: Vec<(PeerId, Multiaddr)>) {
-        for (node, address) in nodes.into_iter().filter(|(node, _)| *node != self.me) {
+        let me = self.me;
+        for (node, address) in nodes.into_iter().filter(|(node, _)| *node != me) {
             self.swarm.behaviour_mut().kad.add_address(&node, address.clone());
             self.dial(node, vec![address]);
         }
@@ -254,15 +255,19 @@ impl Driver {
     }
 
     pub(super) fn dial(&mut self, node: PeerId, addresses: Vec<Multiaddr>) {
+        // A circuit to the node is no reason not to dial it directly.
+        let only_relayed = self.connections.peers.contains_key(&node) && !self.connections.is_connected(&node);
+        let condition =
+            if only_relayed { PeerCondition::NotDialing } else { PeerCondition::DisconnectedAndNotDialing };
         let options = DialOpts::peer_id(node)
             .addresses(addresses)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .condition(condition)
             .extend_addresses_through_behaviour()
             .build();
         let id = options.connection_id();
         match self.swarm.dial(options) {
             Ok(()) => self.connections.dialling(node, id),
-            // Already connected (through a circuit, perhaps) or being dialled by Kademlia: its end is ours.
+            // Being dialled, perhaps by Kademlia: that dial's end is ours.
             Err(DialError::DialPeerConditionFalse(_)) if self.connections.dials.contains_key(&node) => {}
             Err(_) => {
                 self.connections.waiting.remove(&node);

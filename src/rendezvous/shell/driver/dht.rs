@@ -140,6 +140,7 @@ impl Driver {
         self.dht.searches.insert(id, running);
         // Our own relays are the first to be asked; one that died unnoticed must not hold the search up.
         self.check_relays();
+        self.connections.hurry(Instant::now());
         self.start_queries(id);
     }
 

@@ -87,6 +87,8 @@ pub(super) struct Driver {
     cache_saved: Option<Instant>,
     last_tick: (Instant, u64),
     leaving: Option<Leaving>,
+    #[cfg(test)]
+    crashed: bool,
 }
 
 /// The node's own sockets.
@@ -139,6 +141,8 @@ impl Driver {
             cache_saved: None,
             last_tick: (now, unix_ms()),
             leaving: None,
+            #[cfg(test)]
+            crashed: false,
         })
     }
 
@@ -175,6 +179,10 @@ impl Driver {
                 ended = self.serving.next() => self.served(ended),
                 () = self.abandoned.cancelled(), if self.leaving.is_none() => self.leave(None),
                 () = sleep_until(deadline.into()) => {}
+            }
+            #[cfg(test)]
+            if self.crashed {
+                return;
             }
         }
         self.close_all().await;
@@ -270,11 +278,13 @@ impl Driver {
             Command::HasReservation { node, reply } => {
                 let _ = reply.send(self.relaying.has_client(&node));
             }
-            Command::RelayChecked { relay, alive } => self.relay_checked(relay, alive),
+            Command::Probed { node, outcome } => self.probed(node, outcome),
             Command::Totals { reply } => {
                 let _ = reply.send(self.totals());
             }
             Command::Shutdown { done } => self.leave(Some(done)),
+            #[cfg(test)]
+            Command::Crash => self.crashed = true,
         }
     }
 

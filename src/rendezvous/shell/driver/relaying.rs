@@ -4,21 +4,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use futures::AsyncWriteExt;
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, relay};
-use tokio::time::timeout;
 
 use super::Driver;
 use crate::rendezvous::record::NodeAddresses;
 use crate::rendezvous::relays::{Loss, RelayManager};
-use crate::rendezvous::shell::behaviour::RESERVED;
-use crate::rendezvous::shell::command::{Command, Net};
-use crate::rendezvous::shell::stream::{framed, is_not_spoken, read_frame};
+use crate::rendezvous::shell::command::Probe;
 
-/// A relay that does not say within this whether we are reserved there is gone.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// TCP has no keep-alive here: asking serves as one, as often as QUIC's super-peer side does.
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(55);
 
@@ -168,7 +162,8 @@ impl Driver {
     pub(super) fn check_relays(&mut self) {
         self.relaying.last_check = Some(Instant::now());
         for NodeAddresses { node, .. } in self.relaying.held() {
-            tokio::spawn(check_relay(self.net.clone(), node, self.me));
+            let net = self.net.clone();
+            tokio::spawn(async move { net.probe(node).await });
         }
     }
 
@@ -179,26 +174,17 @@ impl Driver {
         }
     }
 
-    /// Closing the connection makes everything else notice: the reservation ends, queries fail over.
-    pub(super) fn relay_checked(&mut self, relay: PeerId, alive: bool) {
-        if !alive && self.relaying.is_held(&relay) {
-            tracing::debug!("a relay does not answer any more, or has forgotten us");
-            let _ = self.swarm.disconnect_peer_id(relay);
+    /// Closing a dead connection makes everything else notice: the reservation ends, queries fail over, the next ring
+    /// dials anew.
+    pub(super) fn probed(&mut self, node: PeerId, outcome: Probe) {
+        let dead = match outcome {
+            Probe::Reserved => false,
+            Probe::NotReserved => self.relaying.is_held(&node),
+            Probe::Silent => true,
+        };
+        if dead {
+            tracing::debug!(?outcome, "a super-peer is gone, or has forgotten us");
+            let _ = self.swarm.disconnect_peer_id(node);
         }
     }
-}
-
-async fn check_relay(net: Net, relay: PeerId, me: PeerId) {
-    let question = async {
-        let mut stream = net.open(relay, None, RESERVED).await?;
-        stream.write_all(&framed(&me.to_bytes())?).await.ok()?;
-        stream.flush().await.ok()?;
-        match read_frame(&mut stream, 1).await {
-            Ok(answer) => Some(answer == [1]),
-            // A relay of another make cannot say; it did answer, though.
-            Err(error) => is_not_spoken(&error).then_some(true),
-        }
-    };
-    let alive = timeout(CHECK_TIMEOUT, question).await.ok().flatten().unwrap_or(false);
-    net.send(Command::RelayChecked { relay, alive }).await;
 }
