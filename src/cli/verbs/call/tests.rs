@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::{CallId, Person};
 use crate::cli::values::Seconds;
-use crate::engine::{Candidate, EndReason, FailureKind, MediaPath, Retry, Summary};
+use crate::engine::{Candidate, CommandId, EndReason, FailureKind, MediaPath, Retry, Summary};
 
 const CALL: CallId = CallId::from_bytes([1; 16]);
 const OTHER: CallId = CallId::from_bytes([2; 16]);
@@ -83,7 +83,7 @@ fn every_way_to_fail_has_its_failure_and_exit_code() {
 #[test]
 fn a_dial_that_is_refused_at_once_ends_the_verb() {
     let failure = Failure { kind: FailureKind::Device, retry: Retry::AfterUserAction, detail: String::new() };
-    let finished = Event::CommandFinished { id: crate::engine::CommandId(1), result: Err(failure) };
+    let finished = Event::CommandFinished { id: CommandId(1), result: Err(failure) };
     assert_eq!(event(&mut dial(None), &finished, Instant::now()), ["Device", "exit 7"]);
 }
 
