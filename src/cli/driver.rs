@@ -38,11 +38,6 @@ pub trait Driver {
     fn deadline(&self) -> Option<Instant> {
         None
     }
-
-    /// Completes an event with what only the verb knows, before anybody reads it.
-    fn amend(&self, event: &mut Event) {
-        let _ = event;
-    }
 }
 
 /// Runs until somebody stops it, and takes no calls: `node`.

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use super::args::{Cli, ContactsVerb, GlobalArgs, Verb};
 use super::config_file::ConfigFile;
 use super::exit::{Exit, internal, usage};
+use super::keys::Keyboard;
 use super::logging;
 use super::output::{self, Output, Report, Show};
 use super::settings::Over;
@@ -82,8 +83,9 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
             block_on(verbs::node::run(options, out))
         }
         Verb::Call { to, call, network, audio } => {
+            let Some(callee) = verbs::call::callee(home, &to, out)? else { return Ok(Exit::Fine) };
             let options = resolve::online(home, false, network.over(config.network), audio.over(config.audio))?;
-            block_on(verbs::call::run(options, &to, call.over(config.call), out))
+            block_on(verbs::call::run(options, callee, call.over(config.call), out))
         }
         Verb::Answer { answer, network, audio } => {
             let options = resolve::online(home, true, network.over(config.network), audio.over(config.audio))?;
@@ -114,7 +116,7 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
 }
 
 /// One thread is enough for a front end; the engine has its own.
-fn block_on(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub(super) fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|why| internal(format!("the system gives us no event loop: {why}")))?.block_on(verb)
 }
@@ -123,8 +125,8 @@ fn block_on(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, F
 fn keeps_logs(verb: &Verb) -> bool {
     match verb {
         Verb::Node { .. } | Verb::Call { .. } | Verb::Answer { .. } | Verb::Lookup { .. } => true,
-        Verb::Contacts { .. } | Verb::History { .. } | Verb::Id => true,
-        Verb::Demo { .. } | Verb::Devices | Verb::Status | Verb::Mute | Verb::Unmute => false,
+        Verb::Contacts { .. } | Verb::History { .. } => true,
+        Verb::Id | Verb::Demo { .. } | Verb::Devices | Verb::Status | Verb::Mute | Verb::Unmute => false,
         Verb::Deafen | Verb::Undeafen | Verb::Hangup => false,
     }
 }
@@ -134,6 +136,7 @@ fn show(verb: &Verb) -> Show {
         presence: matches!(verb, Verb::Answer { .. } | Verb::Node { .. }),
         node: matches!(verb, Verb::Node { .. }),
         dialled: matches!(verb, Verb::Call { .. }),
+        keys: matches!(verb, Verb::Call { .. } | Verb::Answer { .. }) && Keyboard::is_there(),
     }
 }
 

@@ -143,8 +143,7 @@ impl<'a> Session<'a> {
             let turn = self.turn(driver.deadline()).await;
             let now = clock::now();
             let actions = match turn {
-                Turn::Event(mut stamped) => {
-                    driver.amend(&mut stamped.event);
+                Turn::Event(stamped) => {
                     self.out.event(&stamped, None);
                     driver.handle(Input::Event(&stamped.event), now)
                 }

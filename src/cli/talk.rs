@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::driver::Action;
 use super::keys::Key;
 use crate::base::CallId;
-use crate::engine::{CommandKind, EndReason, Event};
+use crate::engine::{CommandKind, EndReason};
 
 /// One call from the moment it exists.
 #[derive(Debug)]
@@ -15,12 +15,11 @@ pub struct Talk {
     limit: Option<Duration>,
     hang_up_at: Option<Instant>,
     muted: bool,
-    limit_reached: bool,
 }
 
 impl Talk {
     pub fn new(call: CallId, limit: Option<Duration>) -> Self {
-        Self { call, limit, hang_up_at: None, muted: false, limit_reached: false }
+        Self { call, limit, hang_up_at: None, muted: false }
     }
 
     pub fn is(&self, call: &CallId) -> bool {
@@ -47,7 +46,11 @@ impl Talk {
     }
 
     pub fn hang_up(&self) -> Action {
-        Action::Command(CommandKind::HangUp { call: self.call })
+        self.end(EndReason::HangUp)
+    }
+
+    fn end(&self, reason: EndReason) -> Action {
+        Action::Command(CommandKind::HangUp { call: self.call, reason })
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -59,17 +62,6 @@ impl Talk {
             return Vec::new();
         }
         self.hang_up_at = None;
-        self.limit_reached = true;
-        vec![self.hang_up()]
-    }
-
-    /// A hang-up that `--seconds` asked for is the time limit's, not the user's.
-    pub fn amend(&self, event: &mut Event) {
-        if let Event::Ended { call, reason: reason @ EndReason::HangUp, .. } = event
-            && self.limit_reached
-            && *call == self.call
-        {
-            *reason = EndReason::TimeLimit;
-        }
+        vec![self.end(EndReason::TimeLimit)]
     }
 }

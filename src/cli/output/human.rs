@@ -20,11 +20,15 @@ pub struct Show {
     pub node: bool,
     /// The end of a call is told as the one who dialled sees it, with the remedy.
     pub dialled: bool,
+    /// Keys work during a call, so they are named.
+    pub keys: bool,
 }
 
 /// Writes sentences, colours only on a terminal.
 pub struct Human {
     out: Out,
+    /// Where failures go, so that they are seen when the output is not.
+    err: Out,
     style: Style,
     show: Show,
     names: BTreeMap<Person, String>,
@@ -46,9 +50,10 @@ struct Live {
 }
 
 impl Human {
-    pub fn new(out: Out, style: Style, show: Show) -> Self {
+    pub fn new(out: Out, err: Out, style: Style, show: Show) -> Self {
         Self {
             out,
+            err,
             style,
             show,
             names: BTreeMap::new(),
@@ -60,10 +65,7 @@ impl Human {
     }
 
     fn say(&mut self, mark: &str, sentence: &str) {
-        let clear = if std::mem::take(&mut self.drawn) { "\r\x1b[2K" } else { "" };
-        let text = format!("{clear}{mark} {sentence}\n");
-        // A reader that went away takes nothing from the call itself.
-        let _ = keys::write_lines(&mut self.out, text.as_bytes()).and_then(|()| self.out.flush());
+        self.plain(&format!("{mark} {sentence}"));
     }
 
     fn step(&mut self, sentence: &str) {
@@ -79,13 +81,22 @@ impl Human {
     }
 
     fn bad(&mut self, sentence: &str) {
-        self.say(&self.style.bad("✗"), sentence);
+        self.clear();
+        let text = format!("{} {sentence}\n", self.style.on_stderr().bad("✗"));
+        let _ = keys::write_lines(&mut self.err, text.as_bytes()).and_then(|()| self.err.flush());
     }
 
     fn plain(&mut self, text: &str) {
-        let clear = if std::mem::take(&mut self.drawn) { "\r\x1b[2K" } else { "" };
-        let text = format!("{clear}{text}\n");
-        let _ = keys::write_lines(&mut self.out, text.as_bytes()).and_then(|()| self.out.flush());
+        self.clear();
+        // A reader that went away takes nothing from the call itself.
+        let _ = keys::write_lines(&mut self.out, format!("{text}\n").as_bytes()).and_then(|()| self.out.flush());
+    }
+
+    /// Takes the live line away; it is drawn again after the next event.
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            let _ = self.out.write_all(b"\r\x1b[2K").and_then(|()| self.out.flush());
+        }
     }
 
     fn name(&self, person: &Person) -> String {
@@ -120,13 +131,15 @@ impl Human {
                 self.names.insert(from, name.clone());
                 format!("{} is calling.", self.style.bold(name))
             }
-            (None, true) => format!("{} is calling.", self.style.bold(&self.name(&from))),
+            (None, known) if known || self.names.contains_key(&from) => {
+                format!("{} is calling.", self.style.bold(&self.name(&from)))
+            }
             (Some(name), false) => {
                 let claimed = format!("{} who goes by “{name}”", short(&from));
                 self.names.insert(from, format!("“{name}”"));
                 format!("{} is calling; not one of your contacts.", self.style.bold(&claimed))
             }
-            (None, false) => format!("{} is calling; not one of your contacts.", self.style.bold(&short(&from))),
+            (None, _) => format!("{} is calling; not one of your contacts.", self.style.bold(&short(&from))),
         };
         self.say(&self.style.accent("☎"), &sentence);
     }
@@ -146,7 +159,7 @@ impl Human {
                 }
                 match reason {
                     EndReason::HangUp | EndReason::RemoteHangUp | EndReason::TimeLimit => self.good(&sentence),
-                    EndReason::FingerprintMismatch => self.bad(&self.style.alarm(&sentence)),
+                    EndReason::FingerprintMismatch => self.bad(&self.style.on_stderr().alarm(&sentence)),
                     EndReason::ConnectionLost | EndReason::Device => self.bad(&sentence),
                     _ => self.step(&sentence),
                 }
@@ -157,14 +170,14 @@ impl Human {
     fn failure(&mut self, failure: &Failure) {
         let sentence = sentence(&failure.detail);
         match failure.kind {
-            crate::engine::FailureKind::FingerprintMismatch => self.bad(&self.style.alarm(&sentence)),
+            crate::engine::FailureKind::FingerprintMismatch => self.bad(&self.style.on_stderr().alarm(&sentence)),
             _ => self.bad(&sentence),
         }
     }
 
     fn draw(&mut self, now: Instant) {
         let Some(live) = self.call.as_ref().filter(|_| self.style.live) else { return };
-        let line = live.line(now, self.style);
+        let line = live.line(now, self.style, self.show.keys);
         let text = format!("\r\x1b[2K{line}");
         let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
         self.drawn = true;
@@ -232,6 +245,12 @@ impl Output for Human {
                 }
                 self.step(&format!("The path is now {}.", sentences::path(path)));
             }
+            Event::Replaced { call, by } => {
+                if let Some(peer) = self.peers.remove(call) {
+                    self.peers.insert(*by, peer);
+                }
+                self.step("You called each other at the same moment; it is one call.");
+            }
             Event::Reconnecting { call, reason } => {
                 if let Some(live) = &mut self.call {
                     live.reconnecting = true;
@@ -255,7 +274,7 @@ impl Output for Human {
             }
             Event::Held { call, by_peer, held } => {
                 let who = if *by_peer { self.peer(call) } else { "You".into() };
-                self.step(&format!("{who} {} the call.", if *held { "put on hold" } else { "resumed" }));
+                self.step(&format!("{who} {}.", if *held { "put the call on hold" } else { "resumed the call" }));
             }
             Event::DeviceChanged { role, to, gap, .. } => {
                 let (role, gap) = (sentences::role(*role), sentences::took(*gap));
@@ -282,7 +301,7 @@ impl Output for Human {
             Report::Identity { link } => {
                 self.plain(&link.to_string());
                 if style.live {
-                    self.plain(&format!("\n{}", crate::identity::qr_terminal(link)));
+                    self.plain(&format!("\n{}", crate::identity::qr_terminal(link).trim_end_matches('\n')));
                 }
             }
             Report::Lookup { link, found } if found.found => {
@@ -327,7 +346,7 @@ impl Output for Human {
 
 impl Live {
     /// " 3:12  direct · good · 62 ms · loss 0 %  muted   m mute · q hang up", cut to the terminal.
-    fn line(&self, now: Instant, style: Style) -> String {
+    fn line(&self, now: Instant, style: Style, keys: bool) -> String {
         let mut parts = vec![if self.path.is_relayed() { "relayed" } else { "direct" }.to_owned()];
         if let Some(stats) = &self.stats {
             parts.extend(Quality::of_stats(stats).map(|quality| quality.word().to_owned()));
@@ -341,7 +360,11 @@ impl Live {
         parts.extend(self.peer_muted.then(|| "they are muted".to_owned()));
         let timer = format!("{:>7}", sentences::timer(now.saturating_duration_since(self.since)));
         let state = parts.join(" · ");
-        let hint = if self.muted { "m unmute · q hang up" } else { "m mute · q hang up" };
+        let hint = match (keys, self.muted) {
+            (false, _) => "",
+            (true, false) => "m mute · q hang up",
+            (true, true) => "m unmute · q hang up",
+        };
 
         let room = style::columns().saturating_sub(timer.len() + 3);
         let state: String = state.chars().take(room).collect();

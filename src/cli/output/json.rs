@@ -13,14 +13,19 @@ use crate::engine::{Event, Failure, MediaPath, MonotonicClock, NetTotals, NodeTo
 pub struct Json {
     out: Out,
     clock: MonotonicClock,
+    /// Time on the last line. Two engines, or an engine and a verb, may tell their news a hair out of order; lines
+    /// never run backwards.
+    last: Option<Instant>,
 }
 
 impl Json {
     pub fn new(out: Out, clock: MonotonicClock) -> Self {
-        Self { out, clock }
+        Self { out, clock, last: None }
     }
 
-    fn line(&self, event: &str, at: Instant) -> Line {
+    fn line(&mut self, event: &str, at: Instant) -> Line {
+        let at = self.last.map_or(at, |last| last.max(at));
+        self.last = Some(at);
         Line::new().put("event", event).ms("t_ms", self.clock.t_ms(at)).ms("mono_ms", self.clock.mono_ms(at))
     }
 
@@ -72,6 +77,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::SafetyWords { .. } => "safety_words",
         Event::Connected { .. } => "connected",
         Event::PathChanged { .. } => "path_changed",
+        Event::Replaced { .. } => "replaced",
         Event::Reconnecting { .. } => "reconnecting",
         Event::Reconnected { .. } => "reconnected",
         Event::Muted { .. } => "muted",
@@ -115,6 +121,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
             line.maybe_ms("audio_t0_ms", audio_t0.map(|at| clock.mono_ms(at)))
         }
         Event::PathChanged { call, path } => path_fields(line.text("call", call), path),
+        Event::Replaced { call, by } => line.text("call", call).text("by", by),
         Event::Reconnecting { call, reason } => line.text("call", call).put("reason", reason),
         Event::Reconnected { call, gap } => line.text("call", call).duration("gap_ms", *gap),
         Event::Muted { call, by_peer, muted } => line.text("call", call).put("by_peer", by_peer).put("muted", muted),

@@ -121,7 +121,10 @@ pub type Out = Box<dyn Write + Send>;
 /// The renderer for standard output.
 pub fn for_stdout(json: bool, clock: MonotonicClock, show: Show) -> Box<dyn Output> {
     let out: Out = Box::new(std::io::stdout());
-    if json { Box::new(Json::new(out, clock)) } else { Box::new(Human::new(out, Style::of_stdout(), show)) }
+    if json {
+        return Box::new(Json::new(out, clock));
+    }
+    Box::new(Human::new(out, Box::new(std::io::stderr()), Style::of_stdout(), show))
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ pub fn candidate_name(candidate: Candidate) -> &'static str {
 
 pub fn role_name(role: AudioRole) -> &'static str {
     match role {
-        AudioRole::Microphone => "microphone",
-        AudioRole::Speaker => "speaker",
+        AudioRole::Microphone => "input",
+        AudioRole::Speaker => "output",
         AudioRole::Ring => "ring",
     }
 }

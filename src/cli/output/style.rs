@@ -11,7 +11,8 @@ pub struct Style {
 }
 
 impl Style {
-    /// Neither colours nor a live line: files and pipes.
+    /// Neither colours nor a live line.
+    #[cfg(test)]
     pub const PLAIN: Self = Self { colours: false, live: false };
 
     /// Colours on terminals, unless `NO_COLOR` asks for none (<https://no-color.org>).
@@ -19,6 +20,11 @@ impl Style {
         let terminal = std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { colours: terminal && !refused, live: terminal }
+    }
+
+    /// The same for standard error, which may go elsewhere.
+    pub fn on_stderr(self) -> Self {
+        Self { colours: self.colours && std::io::stderr().is_terminal(), ..self }
     }
 
     pub fn bold(self, text: &str) -> String {

@@ -157,6 +157,11 @@ impl Answer {
                 actions.extend(self.follow_plan(now));
                 actions
             }
+            // Another process of this profile has asked for a call.
+            Event::Dialing { call, .. } if self.current.is_none() => {
+                self.current = Some(Current { talk: Talk::new(*call, self.limit), stage: Stage::Answered });
+                vec![Action::Keys(true)]
+            }
             Event::Connected { call, .. } => {
                 if let Some(current) = self.current.as_mut().filter(|current| current.talk.is(call)) {
                     current.talk.connected(now);
@@ -239,12 +244,6 @@ impl Driver for Answer {
             Stage::Ringing(Plan::Answer(at) | Plan::Decline(at)) => Some(at),
             Stage::Ringing(Plan::Ask | Plan::Nothing) | Stage::Declined => None,
             Stage::Answered => current.talk.deadline(),
-        }
-    }
-
-    fn amend(&self, event: &mut Event) {
-        if let Some(current) = &self.current {
-            current.talk.amend(event);
         }
     }
 }

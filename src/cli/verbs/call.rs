@@ -3,59 +3,84 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::base::{CallId, Person};
 use crate::cli::driver::{Action, Driver, Input};
 use crate::cli::exit::{Exit, failure_of, usage};
 use crate::cli::keys::Key;
 use crate::cli::output::{Output, Report, short};
-use crate::cli::resolve::RING_TIMEOUT;
+use crate::cli::resolve::{self, RING_TIMEOUT};
+use crate::cli::run::block_on;
 use crate::cli::session::Session;
 use crate::cli::settings::CallSettings;
 use crate::cli::talk::Talk;
 use crate::cli::whom::{self, Whom};
-use crate::engine::{self, CommandKind, Event, Failure, Options, RemoteVerb, Reply};
+use crate::engine::{self, CommandKind, Event, Failure, FailureKind, Options, RemoteVerb, Reply};
 use crate::identity::Link;
 
-/// Dials from this process, or lets the one that holds the profile do it.
-pub async fn run(options: Options, to: &str, settings: CallSettings, out: &mut dyn Output) -> Result<Exit, Failure> {
-    let whom = whom::parse(to)?;
-    if let Whom::Link(link) = &whom {
-        refuse_myself(&options.home, link)?;
+/// Who is to be called, once that is settled.
+pub struct Callee {
+    link: Link,
+    name: Option<String>,
+}
+
+/// Settles whom to call before anything goes online, so that a typing error never waits for a network or a device.
+/// `None`: the process that holds the profile has taken the call over. Blocks.
+///
+/// # Errors
+/// A usage failure when nobody is meant, more than one, or oneself.
+pub fn callee(home: &Path, to: &str, out: &mut dyn Output) -> Result<Option<Callee>, Failure> {
+    let callee = match whom::parse(to)? {
+        Whom::Link(link) => Ok(Callee { name: link.name.clone(), link }),
+        Whom::Name(name) => block_on(contact(home, &name, out)),
+    };
+    let link = match &callee {
+        Ok(callee) => {
+            refuse_myself(home, &callee.link)?;
+            callee.link.to_string()
+        }
+        // The holder of the profile has the address book and may know whom the name means.
+        Err(failure) if failure.kind == FailureKind::ProfileInUse => to.to_owned(),
+        Err(failure) => return Err(failure.clone()),
+    };
+    match engine::ask_running(home, &RemoteVerb::Call { link })? {
+        Some(answer) => {
+            out.report(&Report::Running { verb: "call", answer });
+            Ok(None)
+        }
+        None => callee.map(Some),
     }
-    if let Some(answer) = engine::ask_running(&options.home, &RemoteVerb::Call { link: to.to_owned() })? {
-        out.report(&Report::Running { verb: "call", answer });
-        return Ok(Exit::Fine);
-    }
-    let home = options.home.clone();
+}
+
+/// Dials, and stays until the call is over.
+pub async fn run(
+    options: Options,
+    callee: Callee,
+    settings: CallSettings,
+    out: &mut dyn Output,
+) -> Result<Exit, Failure> {
+    let Callee { link, name } = callee;
     let mut session = Session::start(options, out)?;
-    let found = async {
-        let contacts = session.contacts().await?;
-        match whom {
-            Whom::Link(link) => {
-                let known = contacts.iter().find(|contact| contact.person == link.person);
-                let name = known.and_then(|contact| contact.name.clone()).or_else(|| link.name.clone());
-                Ok((link, name))
-            }
-            Whom::Name(name) => {
-                let contact = whom::by_name(&contacts, &name)?;
-                refuse_myself(&home, &contact.link)?;
-                Ok((contact.link.clone(), contact.name.clone()))
-            }
-        }
-    }
-    .await;
-    match found {
-        Ok((link, name)) => {
-            if let Some(name) = &name {
-                session.out().introduce(link.person, name);
-            }
-            session.run(&mut Dial::new(link, name, &settings)).await
-        }
+    let contacts = match session.contacts().await {
+        Ok(contacts) => contacts,
         Err(failure) => {
             session.close_quietly().await;
-            Err(failure)
+            return Err(failure);
         }
+    };
+    let known = contacts.into_iter().find(|contact| contact.person == link.person);
+    let name = known.and_then(|contact| contact.name).or(name);
+    if let Some(name) = &name {
+        session.out().introduce(link.person, name);
     }
+    session.run(&mut Dial::new(link, name, &settings)).await
+}
+
+async fn contact(home: &Path, name: &str, out: &mut dyn Output) -> Result<Callee, Failure> {
+    let mut session = Session::start(resolve::offline(home), out)?;
+    let contacts = session.contacts().await;
+    session.close_quietly().await;
+    let contacts = contacts?;
+    let contact = whom::by_name(&contacts, name)?;
+    Ok(Callee { link: contact.link.clone(), name: contact.name.clone() })
 }
 
 fn refuse_myself(home: &Path, link: &Link) -> Result<(), Failure> {
@@ -89,17 +114,6 @@ impl Dial {
         }
     }
 
-    fn adopt(&mut self, call: CallId) -> &mut Talk {
-        match self.talk.take() {
-            Some(talk) if talk.is(&call) => self.talk.insert(talk),
-            _ => self.talk.insert(Talk::new(call, self.limit)),
-        }
-    }
-
-    fn is_mine(&self, call: &CallId, peer: &Person) -> bool {
-        *peer == self.to.person && self.talk.as_ref().is_none_or(|talk| talk.is(call))
-    }
-
     fn leave(&mut self) -> Vec<Action> {
         match (&self.talk, std::mem::replace(&mut self.leaving, true)) {
             (Some(talk), false) => vec![talk.hang_up()],
@@ -115,25 +129,27 @@ impl Dial {
                 vec![Action::Keys(true), Action::Command(dial)]
             }
             Event::Dialing { call, .. } | Event::CommandFinished { result: Ok(Reply::Call(call)), .. } => {
-                if self.talk.is_none() {
-                    self.adopt(*call);
-                }
+                self.talk.get_or_insert_with(|| Talk::new(*call, self.limit));
                 Vec::new()
             }
             Event::CommandFinished { result: Err(failure), .. } if self.talk.is_none() => {
                 vec![Action::Say(Report::Failure(failure.clone())), Action::Exit(failure.kind.into())]
             }
-            // Both of us dialled at the same time, and theirs won: it is the same conversation.
-            Event::Connected { call, peer, .. } if *peer == self.to.person => {
-                self.adopt(*call).connected(now);
+            // We dialled each other at the same time: it is one conversation, under the other name.
+            Event::Replaced { call, by } if self.talk.as_ref().is_some_and(|talk| talk.is(call)) => {
+                self.talk = Some(Talk::new(*by, self.limit));
                 Vec::new()
             }
-            Event::Incoming { call, from, .. } if *from == self.to.person => {
-                self.adopt(*call);
-                vec![Action::Command(CommandKind::Answer { call: *call })]
+            Event::Connected { call, .. } => {
+                if let Some(talk) = self.talk.as_mut().filter(|talk| talk.is(call)) {
+                    talk.connected(now);
+                }
+                Vec::new()
             }
-            Event::Incoming { call, .. } => vec![Action::Command(CommandKind::Decline { call: *call })],
-            Event::Ended { call, peer, reason, .. } if self.is_mine(call, peer) => {
+            Event::Incoming { call, .. } if self.talk.as_ref().is_none_or(|talk| !talk.is(call)) => {
+                vec![Action::Command(CommandKind::Decline { call: *call })]
+            }
+            Event::Ended { call, reason, .. } if self.talk.as_ref().is_some_and(|talk| talk.is(call)) => {
                 let Some(failure) = failure_of(*reason, &self.name) else { return vec![Action::Exit(Exit::Fine)] };
                 let exit = failure.kind.into();
                 vec![Action::Keys(false), Action::Say(Report::CallFailure(failure)), Action::Exit(exit)]
@@ -161,12 +177,6 @@ impl Driver for Dial {
 
     fn deadline(&self) -> Option<Instant> {
         self.talk.as_ref().and_then(Talk::deadline)
-    }
-
-    fn amend(&self, event: &mut Event) {
-        if let Some(talk) = &self.talk {
-            talk.amend(event);
-        }
     }
 }
 

@@ -90,7 +90,7 @@ async fn play(stage: &mut Stage, out: &mut dyn Output) -> Result<Played, Failure
     };
 
     listen(stage, out, stage.speech_length() + TAIL).await?;
-    stage.send(Side::A, CommandKind::HangUp { call })?;
+    stage.send(Side::A, CommandKind::HangUp { call, reason: EndReason::HangUp })?;
     let (a, b) = summaries(stage, out, call).await?;
     Ok(Played { ring: ring.unwrap_or_default(), answer_to_media, path, a, b })
 }
