@@ -93,7 +93,6 @@ fn no_window(why: &str) -> Failure {
 }
 
 /// The one place where the client reads the clock.
-#[allow(clippy::disallowed_methods)] // a front end is where time enters
 fn now() -> Instant {
     Instant::now()
 }
