@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::base::{Frame, IncomingPacket, PayloadKind};
+use crate::base::{Frame, IncomingPacket, MediaTime, PayloadKind, SampleCount};
 
 use super::jitter::{Inserted, JitterBuffer, JitterSettings, JitterStats, Operation, PacketHeader};
 use super::level::LevelMeter;
@@ -64,8 +64,14 @@ impl Receiver {
         operation
     }
 
-    pub fn jitter_mut(&mut self) -> &mut JitterBuffer {
-        &mut self.jitter
+    /// Media time of the next sample to be heard, see [`JitterBuffer::playout_time`].
+    pub fn playout_time(&self) -> Option<MediaTime> {
+        self.jitter.playout_time()
+    }
+
+    /// Changes the bounds of the target delay; playout glides there.
+    pub fn set_target_limits(&mut self, min: SampleCount, max: SampleCount) {
+        self.jitter.set_target_limits(min, max);
     }
 
     pub fn statistics(&mut self) -> ReceiverStats {
