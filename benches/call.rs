@@ -41,7 +41,9 @@ fn demo(table: &mut Table) {
     let answer = number("connected", "answer_to_media_ms");
     table.row_if_known("demo: dial to ringing, ms", "≤ 60", number("ringing", "ring_ms"), |ms| ms <= 60.0);
     table.row_if_known("demo: answer to first remote audio, worse side, ms", "≤ 120", answer, |ms| ms <= 120.0);
-    table.row_if_known("demo: quality (PESQ-WB), as reported", "≥ 4.2", number("demo_result", "quality"), |mos| mos >= 4.2);
+    table.row_if_known("demo: quality (PESQ-WB), as reported", "≥ 4.2", number("demo_result", "quality"), |mos| {
+        mos >= 4.2
+    });
 }
 
 /// A new caller process each time, everything on loopback.
@@ -62,7 +64,9 @@ fn set_up(table: &mut Table) {
     finish(&mut bob.process, 0);
     world.finish();
     table.row("two processes: dial to ringing, cold caller, p50 ms", "≤ 60", quantile(&ring, 0.5), |ms| ms <= 60.0);
-    table.row("two processes: answer to media at the caller, p50 ms", "≤ 120", quantile(&media, 0.5), |ms| ms <= 120.0);
+    table.row("two processes: answer to media at the caller, p50 ms", "≤ 120", quantile(&media, 0.5), |ms| {
+        ms <= 120.0
+    });
     table.row("two processes: process start to connected, p50 ms", "", quantile(&whole, 0.5), |_| true);
 }
 
@@ -110,9 +114,7 @@ fn conversation(table: &mut Table) {
     table.row("in a call: RSS of the callee, MB", "≤ 70", bob_rss, |mb| mb <= 70.0);
     table.row_if_known("in a call: delay capture to playout (estimate), ms", "", last["delay_ms"].as_f64(), |_| true);
     table.row_if_known("in a call: bits sent per second", "", last["tx_bps"].as_f64(), |_| true);
-    for (what, said, heard) in
-        [("alice to bob", &alice_says, &bob_hears), ("bob to alice", &bob_says, &alice_hears)]
-    {
+    for (what, said, heard) in [("alice to bob", &alice_says, &bob_hears), ("bob to alice", &bob_says, &alice_hears)] {
         // The first pass of the looped recording.
         let (said, mut heard) = (read_wav(said), read_wav(heard));
         heard.truncate(said.len() + 48_000);

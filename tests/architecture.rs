@@ -81,6 +81,9 @@ const SHARED_PARTS: &[(&str, &str)] = &[("nat/", "^rtc::stun"), ("nat/", "^rtc::
 /// The one file with a foreign function interface.
 const UNSAFE_FILE: &str = "voice/opus.rs";
 
+/// Queues without a bound, which no room may have.
+const UNBOUNDED: &[&str] = &["unbounded_channel", "^std::sync::mpsc::channel", "^futures::channel::mpsc::unbounded"];
+
 /// What pure code must not name. `^` ties a path to its first segment.
 const IMPURE: &[(&str, &str)] = &[
     ("Instant::now", "reads a clock; take `now` as a parameter"),
@@ -255,9 +258,17 @@ fn check(files: &[File]) -> Vec<String> {
                 say(mention.line, format!("`unsafe` belongs into {UNSAFE_FILE}"));
             }
         }
+        if is_test_file {
+            continue;
+        }
+        for mention in outline.mentions.iter().filter(|mention| !mention.in_test) {
+            if UNBOUNDED.iter().any(|pattern| mention.has(pattern)) {
+                say(mention.line, format!("every queue has a bound, `{}` has none", mention.path()));
+            }
+        }
         let PureBut(shells) = rules.purity else { continue };
         let is_shell = shells.iter().any(|shell| path.starts_with(shell));
-        if is_shell || is_test_file {
+        if is_shell {
             continue;
         }
         for mention in outline.mentions.iter().filter(|mention| !mention.in_test) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use common::figures::{quantile, spread};
+use common::machine::{measuring, sharing};
 use common::netem::{Impairment, Loss};
 use common::netlab::{Lab, NatKind, Netns, Site, laboratory};
 use common::process::Process;
@@ -56,7 +57,8 @@ impl StunServer {
         command.args(["--listening-ip", &STUN.to_string(), "--listening-port", "3478", "--no-tls", "--no-dtls"]);
         command.args(["--no-cli", "--relay-threads", "1", "--log-file", "stdout", "--simple-log"]);
         command.args(["--pidfile", "/run/turnserver.pid", "--userdb", "/run/turnserver.db"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it was found");
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it was found");
         let server = Self(child);
         let end = Instant::now() + Duration::from_secs(10);
         while !server.listens(inside) {
@@ -90,9 +92,11 @@ fn with_homes(test: &str, experiment: impl FnOnce()) {
 
 #[test]
 fn two_homes_behind_port_restricted_nats_talk_directly() {
+    let _machine = measuring();
     with_homes("two_homes_behind_port_restricted_nats_talk_directly", || {
         let homes = Homes::new(NatKind::PortRestricted);
-        let (alice_host, bob_host) = (homes.lab.lan_host(&homes.left, "ha", 10), homes.lab.lan_host(&homes.right, "hb", 10));
+        let (alice_host, bob_host) =
+            (homes.lab.lan_host(&homes.left, "ha", 10), homes.lab.lan_host(&homes.right, "hb", 10));
         let world = homes.world();
         let (alice_says, bob_says) = (recording("alice"), recording("bob"));
         let (alice_hears, bob_hears) = (world.file("alice_hears.wav"), world.file("bob_hears.wav"));
@@ -116,7 +120,15 @@ fn two_homes_behind_port_restricted_nats_talk_directly() {
         let to_alice = assert_heard("bob to alice", &bob_says, &alice_hears);
         let quality = [(&alice_says, &bob_hears), (&bob_says, &alice_hears)]
             .map(|(said, heard)| pesq_wb(&read_wav(said), &read_wav(heard)));
-        println!("path {}: {} / {}, dial to ringing {} ms, answer to media {} / {} ms", at_alice["path"], at_alice["local"], at_alice["remote"], at_alice["ring_ms"], at_alice["answer_to_media_ms"], at_bob["answer_to_media_ms"]);
+        println!(
+            "path {}: {} / {}, dial to ringing {} ms, answer to media {} / {} ms",
+            at_alice["path"],
+            at_alice["local"],
+            at_alice["remote"],
+            at_alice["ring_ms"],
+            at_alice["answer_to_media_ms"],
+            at_bob["answer_to_media_ms"]
+        );
         println!("heard by bob {to_bob:?}, by alice {to_alice:?}; PESQ-WB {quality:.2?}");
         assert!(quality.iter().all(|&mos| mos >= 4.0), "{quality:?}");
         world.finish();
@@ -134,10 +146,12 @@ fn assert_punched(connected: &Value) {
 
 #[test]
 fn a_cold_caller_hears_ringing_within_600_ms_at_80_ms_to_the_node() {
+    let _machine = measuring();
     const CALLS: usize = 15;
     with_homes("a_cold_caller_hears_ringing_within_600_ms_at_80_ms_to_the_node", || {
         let mut homes = Homes::new(NatKind::PortRestricted);
-        let (alice_host, bob_host) = (homes.lab.lan_host(&homes.left, "ha", 10), homes.lab.lan_host(&homes.right, "hb", 10));
+        let (alice_host, bob_host) =
+            (homes.lab.lan_host(&homes.left, "ha", 10), homes.lab.lan_host(&homes.right, "hb", 10));
         let _distance = homes.lab.impair_both("node", Impairment::delay_ms(40));
         let world = homes.world();
         let mut bob = world.answering("bob", &[&AUTO[..], &SILENT].concat(), Some(&bob_host));
@@ -157,7 +171,13 @@ fn a_cold_caller_hears_ringing_within_600_ms_at_80_ms_to_the_node() {
             finish(&mut alice, 0);
             bob.process.next("ended", REACTION);
         }
-        println!("80 ms RTT to the node, cold caller, {CALLS} calls: dial to ringing {} ms (by our clock {} ms), process start to ringing {} ms, answer to media {} ms", spread(&ring), spread(&seen), spread(&start), spread(&media));
+        println!(
+            "80 ms RTT to the node, cold caller, {CALLS} calls: dial to ringing {} ms (by our clock {} ms), process start to ringing {} ms, answer to media {} ms",
+            spread(&ring),
+            spread(&seen),
+            spread(&start),
+            spread(&media)
+        );
         assert!(quantile(&ring, 0.5) <= 600.0, "{}", spread(&ring));
         // The program's own figure tells what a watch tells.
         assert!((quantile(&ring, 0.5) - quantile(&seen, 0.5)).abs() < 60.0);
@@ -172,6 +192,7 @@ fn moment(line: &Value) -> f64 {
 
 #[test]
 fn sixty_calls_connect_at_ten_percent_loss() {
+    let _machine = measuring();
     const PAIRS: u8 = 4;
     const CALLS_EACH: usize = 15;
     with_homes("sixty_calls_connect_at_ten_percent_loss", || {
@@ -197,8 +218,17 @@ fn sixty_calls_connect_at_ten_percent_loss() {
         let all: Vec<CallTimes> = results.into_iter().flatten().collect();
         let column = |pick: fn(&CallTimes) -> f64| all.iter().map(pick).collect::<Vec<_>>();
         let stats = line.map(|side| side.stop());
-        println!("{} calls at 10 % loss each way and 40 ms RTT in {:.0} s: dial to ringing {} ms, answer to media {} ms", all.len(), began.elapsed().as_secs_f64(), spread(&column(|times| times.ring_ms)), spread(&column(|times| times.media_ms)));
-        println!("lost: {} of {} up, {} of {} down", stats[0].dropped, stats[0].packets, stats[1].dropped, stats[1].packets);
+        println!(
+            "{} calls at 10 % loss each way and 40 ms RTT in {:.0} s: dial to ringing {} ms, answer to media {} ms",
+            all.len(),
+            began.elapsed().as_secs_f64(),
+            spread(&column(|times| times.ring_ms)),
+            spread(&column(|times| times.media_ms))
+        );
+        println!(
+            "lost: {} of {} up, {} of {} down",
+            stats[0].dropped, stats[0].packets, stats[1].dropped, stats[1].packets
+        );
         assert_eq!(all.len(), usize::from(PAIRS) * CALLS_EACH);
         world.finish();
     });
@@ -236,6 +266,7 @@ fn connected_times(caller: &mut Process) -> CallTimes {
 /// coturn is found and answers: a failure here is the machine's, not the product's.
 #[test]
 fn the_stun_server_of_the_laboratory_answers() {
+    let _machine = sharing();
     with_homes("the_stun_server_of_the_laboratory_answers", || {
         let homes = Homes::new(NatKind::PortRestricted);
         let host = homes.lab.lan_host(&homes.left, "ha", 10);
@@ -256,4 +287,3 @@ fn the_stun_server_of_the_laboratory_answers() {
         assert!(reply.windows(4).any(|four| four == mapped), "{reply:02x?}");
     });
 }
-

@@ -94,6 +94,9 @@ fn judge(tape: &std::path::Path, voice: &str, said: Channel, heard_at: Channel) 
 
 fn report_devices(process: &Process) {
     if let Some(last) = process.all("stats").last() {
-        println!("{}: delay estimate {} ms, buffer {} ms, cpu {} %", process.name, last["delay_ms"], last["buffer_ms"], last["cpu"]);
+        println!(
+            "{}: delay estimate {} ms, buffer {} ms, cpu {} %",
+            process.name, last["delay_ms"], last["buffer_ms"], last["cpu"]
+        );
     }
 }

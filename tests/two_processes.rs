@@ -4,26 +4,15 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use common::figures::{descriptors, quantile, rss_mb, spread, threads};
+use common::machine::{measuring, sharing};
 use common::process::{Launch, Process};
 use common::speech::{assert_heard, pesq_wb, read_wav, recording};
 use common::world::{AUTO, Answering, REACTION, SILENT, World, finish, finishes_by_itself, with_files};
-
-/// Tests that measure have the machine to themselves as far as this program can grant it; the others share it.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-fn measuring() -> RwLockWriteGuard<'static, ()> {
-    MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn sharing() -> RwLockReadGuard<'static, ()> {
-    MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 /// Somebody who takes every call at once and hears nothing.
 fn patient(world: &World, name: &str, options: &[&str]) -> Answering {
@@ -94,7 +83,10 @@ fn two_people_find_each_other_and_talk() {
     let heard_by_alice = assert_heard("bob to alice", &bob_says, &alice_hears);
     let quality = [(&alice_says, &bob_hears), (&bob_says, &alice_hears)]
         .map(|(said, heard)| pesq_wb(&read_wav(said), &read_wav(heard)));
-    println!("dial to ringing {} ms; answer to media {} / {} ms", ringing["ring_ms"], at_alice["answer_to_media_ms"], at_bob["answer_to_media_ms"]);
+    println!(
+        "dial to ringing {} ms; answer to media {} / {} ms",
+        ringing["ring_ms"], at_alice["answer_to_media_ms"], at_bob["answer_to_media_ms"]
+    );
     println!("heard by bob {heard_by_bob:?}, by alice {heard_by_alice:?}; PESQ-WB {quality:.2?}");
     assert!(quality.iter().all(|&mos| mos >= 4.0), "{quality:?}");
     world.finish();
@@ -113,7 +105,21 @@ fn assert_stats_each_second(process: &Process, peer: &str) {
     assert!((9..=13).contains(&stats.len()), "{} lines of stats in 11 s", stats.len());
     let late = &stats[3];
     assert_eq!(late["peer"], peer);
-    for field in ["rtt_ms", "jitter_ms", "loss", "concealed", "target_delay_ms", "buffer_ms", "delay_ms", "tx_bps", "rx_bps", "mic_dbfs", "speaker_dbfs", "cpu", "rss_mb"] {
+    for field in [
+        "rtt_ms",
+        "jitter_ms",
+        "loss",
+        "concealed",
+        "target_delay_ms",
+        "buffer_ms",
+        "delay_ms",
+        "tx_bps",
+        "rx_bps",
+        "mic_dbfs",
+        "speaker_dbfs",
+        "cpu",
+        "rss_mb",
+    ] {
         assert!(!late[field].is_null(), "{field} is unknown after three seconds: {late}");
     }
 }
@@ -254,7 +260,10 @@ fn a_second_process_controls_the_first() {
     finishes_by_itself(&mut rival, 9, REACTION);
     let failures = rival.all("failure");
     assert_eq!(failures[0]["kind"], "profile_in_use");
-    assert!(failures[0]["message"].as_str().is_some_and(|text| text.contains(&alice.pid().to_string())), "{failures:?}");
+    assert!(
+        failures[0]["message"].as_str().is_some_and(|text| text.contains(&alice.pid().to_string())),
+        "{failures:?}"
+    );
 
     control("hangup");
     assert_ended(&mut alice, "hangup");
@@ -271,7 +280,8 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
     let home = world.home("alice");
     let me = Launch::new("id", &home).args(["id"]).run_for_people(REACTION);
     assert_eq!(me.code, Some(0), "{me:?}");
-    let link = me.stdout.split_whitespace().find(|word| word.starts_with("twocans:")).expect("id prints the link").to_owned();
+    let link =
+        me.stdout.split_whitespace().find(|word| word.starts_with("twocans:")).expect("id prints the link").to_owned();
     let somebody = "twocans:yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
     let no_wav = world.file("no.wav");
     fs::write(&no_wav, b"RIFF is how it starts, but this is no sound").expect("the folder can be written");
@@ -297,9 +307,9 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
     ];
     for (what, code, words) in cases {
         let done = Launch::new(what, &home).args(&words).args(isolated(&words)).run_for_people(Duration::from_secs(20));
-        println!("{what}: {:?} {}", done.code, done.stderr.trim());
+        println!("{what}: {:?} {}", done.code, done.said().trim());
         assert_eq!(done.code, Some(code), "{what}: {done:?}");
-        assert_plain_words(what, &done.stderr);
+        assert_plain_words(what, &done.said());
     }
 
     // A damaged profile is said so and left as it is.
@@ -310,9 +320,9 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
         fs::write(&file, b"garbage").expect("the profile is ours");
     }
     let done = Launch::new("a damaged profile", &damaged).args(["id"]).run_for_people(REACTION);
-    println!("a damaged profile: {:?} {}", done.code, done.stderr.trim());
+    println!("a damaged profile: {:?} {}", done.code, done.said().trim());
     assert_eq!(done.code, Some(9), "{done:?}");
-    assert_plain_words("a damaged profile", &done.stderr);
+    assert_plain_words("a damaged profile", &done.said());
     assert!(files_of(&damaged).iter().any(|file| fs::read(file).is_ok_and(|bytes| bytes == b"garbage")));
     world.finish();
 }
@@ -396,8 +406,16 @@ fn a_hundred_calls_leave_nothing_behind() {
     let took = began.elapsed();
     let (bob_before, node_before) = settled.expect("there were enough calls");
     let (bob_after, node_after) = (footprint(&bob.process), footprint(&world.node));
-    println!("{CALLS} calls in {:.1} s: dial to ringing {} ms, answer to media {} ms, process start to connected {} ms", took.as_secs_f64(), spread(&ring), spread(&media), spread(&whole));
-    println!("answering (RSS MB, descriptors, threads): {bob_before:.1?} after {SETTLED}, {bob_after:.1?} after {CALLS}");
+    println!(
+        "{CALLS} calls in {:.1} s: dial to ringing {} ms, answer to media {} ms, process start to connected {} ms",
+        took.as_secs_f64(),
+        spread(&ring),
+        spread(&media),
+        spread(&whole)
+    );
+    println!(
+        "answering (RSS MB, descriptors, threads): {bob_before:.1?} after {SETTLED}, {bob_after:.1?} after {CALLS}"
+    );
     println!("node: {node_before:.1?} after {SETTLED}, {node_after:.1?} after {CALLS}");
     for (name, before, after) in [("answering", bob_before, bob_after), ("node", node_before, node_after)] {
         assert!(after.0 - before.0 < 6.0, "{name} grew from {before:?} to {after:?}");

@@ -267,7 +267,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_fifo_keeps_the_newest_in_order(pieces in proptest::collection::vec((0usize..30, 0usize..20), 1..50)) {
-            let (mut fifo, mut pushed, mut expected) = (Fifo::new(20), 0.0, std::collections::VecDeque::new());
+            let (mut fifo, mut pushed, mut expected) = (Fifo::new(20), 0.0, std::collections::VecDeque::<f32>::new());
             for (push, pop) in pieces {
                 let piece: Vec<f32> = (0..push).map(|i| pushed + i as f32).collect();
                 pushed += push as f32;

@@ -79,7 +79,8 @@ const SUMMARY: Kind = Kind::Object(&[
 ]);
 
 /// On every line.
-const ENVELOPE: &[Field] = &[("event", Kind::Text, KNOWN), ("t_ms", Kind::Number, KNOWN), ("mono_ms", Kind::Number, KNOWN)];
+const ENVELOPE: &[Field] =
+    &[("event", Kind::Text, KNOWN), ("t_ms", Kind::Number, KNOWN), ("mono_ms", Kind::Number, KNOWN)];
 
 const EVENTS: &[(&str, &[Field])] = &[
     (
@@ -125,6 +126,8 @@ const EVENTS: &[(&str, &[Field])] = &[
             ("audio_t0_ms", Kind::Number, NULLABLE),
         ],
     ),
+    ("muted", &[("call", Kind::Call, KNOWN), ("by_peer", Kind::Flag, KNOWN), ("muted", Kind::Flag, KNOWN)]),
+    ("held", &[("call", Kind::Call, KNOWN), ("by_peer", Kind::Flag, KNOWN), ("held", Kind::Flag, KNOWN)]),
     ("reconnecting", &[("reason", Kind::Text, KNOWN)]),
     ("reconnected", &[("gap_ms", Kind::Number, KNOWN)]),
     (
@@ -230,7 +233,11 @@ fn breaches_of_line(line: &Value) -> Vec<String> {
     }
     let event = line["event"].as_str().unwrap_or_default();
     let own = EVENTS.iter().find(|(name, _)| *name == event).map_or(&[][..], |(_, fields)| fields);
-    ENVELOPE.iter().chain(own).filter_map(|field| breach_of_field(line, field).map(|why| format!("{event}: {why}"))).collect()
+    ENVELOPE
+        .iter()
+        .chain(own)
+        .filter_map(|field| breach_of_field(line, field).map(|why| format!("{event}: {why}")))
+        .collect()
 }
 
 fn breach_of_field(holder: &Value, &(name, kind, nullable): &Field) -> Option<String> {
@@ -260,9 +267,9 @@ fn fits(value: &Value, kind: Kind) -> bool {
         Kind::Level => number_in(-200.0, 20.0),
         Kind::Call => text_that(&|text| text.len() == 32 && text.chars().all(|c| c.is_ascii_hexdigit())),
         Kind::Person => text_that(&is_person),
-        Kind::Link => text_that(&|text| {
-            text.strip_prefix("twocans:").and_then(|rest| rest.get(..52)).is_some_and(is_person)
-        }),
+        Kind::Link => {
+            text_that(&|text| text.strip_prefix("twocans:").and_then(|rest| rest.get(..52)).is_some_and(is_person))
+        }
         Kind::Texts => texts_that(&|text| !text.is_empty()),
         Kind::Addresses => texts_that(&|text| text.starts_with('/') && text.contains("/p2p/")),
         Kind::OneOf(words) => text_that(&|text| words.contains(&text)),

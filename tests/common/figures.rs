@@ -14,12 +14,7 @@ pub fn quantile(values: &[f64], q: f64) -> f64 {
 
 /// `p50 / p95 / max` of `values`, whole numbers, for a line that people read.
 pub fn spread(values: &[f64]) -> String {
-    format!(
-        "p50 {:.0} / p95 {:.0} / max {:.0}",
-        quantile(values, 0.5),
-        quantile(values, 0.95),
-        quantile(values, 1.0)
-    )
+    format!("p50 {:.0} / p95 {:.0} / max {:.0}", quantile(values, 0.5), quantile(values, 0.95), quantile(values, 1.0))
 }
 
 /// Resident set of a process, MB (10⁶ bytes).

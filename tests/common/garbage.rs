@@ -49,7 +49,7 @@ fn pieces() -> Vec<Vec<u8>> {
         b"\x01\x01\x00\x08\x21\x12\xa4\x42AAAAAAAAAAAA\x00\x20\x00\xff", // STUN success, attribute beyond its end
         b"\x16\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff", // DTLS handshake record, length a lie
         b"\x80\x6f\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00", // RTP without a payload
-        b"\xc3\x00\x00\x00\x01\xff", // QUIC long header, absurd connection id
+        b"\xc3\x00\x00\x00\x01\xff",         // QUIC long header, absurd connection id
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     ];
     all.extend(beginnings.map(|beginning| [beginning.to_vec(), noise(64)].concat()));

@@ -8,6 +8,7 @@
 //! | [`world`] | a node and people on loopback or in a laboratory, ready to call each other |
 //! | [`speech`] | did the speech arrive, how late, how good |
 //! | [`figures`] | percentiles, `/proc` |
+//! | [`machine`] | quiet for tests that measure |
 //! | [`garbage`] | what the internet throws at an open port |
 //! | [`netlab`] | hosts, NAT routers and a public segment in network namespaces |
 //! | [`netem`] | delay, jitter and loss on any of its links |
@@ -21,6 +22,7 @@
 pub mod contract;
 pub mod figures;
 pub mod garbage;
+pub mod machine;
 pub mod natprobe;
 pub mod netem;
 pub mod netlab;

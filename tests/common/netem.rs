@@ -278,12 +278,7 @@ const NLMSG_ERROR: u16 = 2;
 const HEADERS: usize = 20;
 
 fn bind(queue: u16) -> io::Result<OwnedFd> {
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        Some(netlink::NETFILTER),
-    )?;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))?;
     // Room for bursts; without the privilege the kernel's default has to do.
     let _ = sockopt::set_socket_recv_buffer_size_force(&socket, 4 << 20);
     let ip_v4: u16 = 2;

@@ -294,7 +294,9 @@ fn nat_rules(kind: NatKind) -> String {
     let (learn, admit) = match kind {
         NatKind::FullCone => (LEARN_MAPPING.to_owned(), "iifname \"wan\" dnat ip addr . port to udp dport map @mapped"),
         NatKind::AddressRestricted => (
-            format!("{LEARN_MAPPING}\n oifname \"wan\" meta l4proto udp ct direction original update @spoken_to {{ udp sport . ip daddr }}"),
+            format!(
+                "{LEARN_MAPPING}\n oifname \"wan\" meta l4proto udp ct direction original update @spoken_to {{ udp sport . ip daddr }}"
+            ),
             "iifname \"wan\" udp dport . ip saddr @spoken_to dnat ip addr . port to udp dport map @mapped",
         ),
         NatKind::None | NatKind::PortRestricted | NatKind::Symmetric => (String::new(), ""),

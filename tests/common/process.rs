@@ -143,6 +143,13 @@ pub struct Finished {
     pub stderr: String,
 }
 
+impl Finished {
+    /// All that a person at a terminal reads.
+    pub fn said(&self) -> String {
+        [self.stdout.as_str(), &self.stderr].concat()
+    }
+}
+
 /// A running process. Dropping it ends it: SIGINT, a grace, SIGKILL, always by its own id.
 pub struct Process {
     pub name: String,

@@ -122,7 +122,9 @@ fn downsample(samples: &[f32]) -> Vec<f32> {
     (0..samples.len() as isize)
         .step_by(SAMPLE_RATE_HZ / MATCH_RATE_HZ)
         .map(|centre| {
-            let inside = (-HALF..=HALF).zip(&taps).filter_map(|(n, tap)| Some((samples.get(usize::try_from(centre + n).ok()?)?, tap)));
+            let inside = (-HALF..=HALF)
+                .zip(&taps)
+                .filter_map(|(n, tap)| Some((samples.get(usize::try_from(centre + n).ok()?)?, tap)));
             inside.map(|(sample, tap)| sample * tap).sum()
         })
         .collect()
@@ -133,7 +135,8 @@ fn coarse_lag(reference: &[f32], degraded: &[f32]) -> isize {
     const REACH_MS: isize = 3000;
     let (a, b) = (envelope(reference), envelope(degraded));
     let likeness = |lag: &isize| -> f32 {
-        let pairs = a.iter().enumerate().filter_map(|(i, x)| Some((x, b.get(usize::try_from(i as isize + lag).ok()?)?)));
+        let pairs =
+            a.iter().enumerate().filter_map(|(i, x)| Some((x, b.get(usize::try_from(i as isize + lag).ok()?)?)));
         pairs.map(|(x, y)| x * y).sum()
     };
     let best = (-REACH_MS..=REACH_MS).map(|lag| (likeness(&lag), lag)).max_by(|x, y| x.0.total_cmp(&y.0));

@@ -118,7 +118,7 @@ pub fn with_files(mic: &Path, speaker: &Path) -> [String; 4] {
 }
 
 /// Audio options of a call in which nobody speaks.
-pub const SILENT: [&str; 4] = ["--mic", "silence", "--speaker", "null"];
+pub const SILENT: [&str; 6] = ["--mic", "silence", "--speaker", "null", "--ring-device", "null"];
 
 /// Ends a process as Ctrl-C does; its exit code must be `code`, and all it said is held to the contract.
 pub fn finish(process: &mut Process, code: i32) {
