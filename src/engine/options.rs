@@ -16,6 +16,8 @@ pub struct Options {
     pub display_name: Option<String>,
     /// False: no socket is opened; only the address book and history answer (verbs `contacts`, `history`).
     pub online: bool,
+    /// Publish presence and take calls (`answer`, the client); `call`, `lookup` and `node` do not.
+    pub callable: bool,
     pub network: NetworkOptions,
     pub audio: AudioOptions,
 }

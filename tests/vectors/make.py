@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""An independent implementation of the formats in src/identity, which made the vectors beside it.
+"""An independent implementation of the formats in src/identity and src/call, which made the vectors beside it.
 
 Needs only Python and its `cryptography` package; the BIP 39 word list is read from the file named on the command line
 (https://github.com/bitcoin/bips/blob/master/bip-0039/english.txt, one word a line). The Rust tests compare with the
 committed files and never run this. `blinding_tor.json` is not made here: those are the vectors of C-tor.
 """
-import hashlib, hmac, json, pathlib, sys
+import hashlib, hmac, json, pathlib, struct, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -179,3 +179,33 @@ write("binding.json", [binding(ALICE, CALL, public(BOB), "offerer", bytes(range(
 write("safety_words.json", [safety_words(fill(1), fill(2), words), safety_words(public(ALICE), public(BOB), words)])
 write("session.json", [session(ALICE, BOB, fill(3), fill(4), ["INVITE", "RING", "ANSWER", ""]),
                        session(BOB, ALICE, fill(5), fill(6), ["x" * 62, "y" * 63, "z" * 200, "w"])])
+
+
+# Messages, as protocol buffers (proto3), written field by field.
+def varint(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+
+def field(number, value):
+    if isinstance(value, bool) or isinstance(value, int):
+        return varint(number << 3) + varint(int(value))
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def struct_of(*values):
+    return b"".join(field(i + 1, value) for i, value in enumerate(values))
+
+
+description = struct_of("v=0\r\n", fill(0xF0), "uF1x", fill(0x51, 64))
+messages = {
+    "invite": field(1, struct_of(CALL, public(ALICE), "Ada Lovélace", b"\x01", 1767225600)),
+    "ring": field(2, b""), "busy": field(3, b""), "decline": field(4, b""), "cancel": field(5, b""),
+    "answer": field(6, description), "accept": field(7, description),
+    "candidate": field(8, "candidate:1 1 udp 1 192.0.2.1 9 typ host"), "end_of_candidates": field(9, b""),
+    "bye": field(10, 10), "muted": field(11, True), "unmuted": field(11, False), "held": field(12, True),
+    "quality": field(13, struct_of(0.25, 0.5, 12.5, 60.0)), "unsupported": field(14, b"\x01\x02"),
+}
+write("messages.json", {name: data.hex() for name, data in messages.items()})

@@ -185,7 +185,8 @@ impl Driver {
 
     /// Nodes that somebody vouches for: a link's hints.
     pub(super) fn meet(&mut self, nodes: Vec<(PeerId, Multiaddr)>) {
-        for (node, address) in nodes.into_iter().filter(|(node, _)| *node != self.me) {
+        let me = self.me;
+        for (node, address) in nodes.into_iter().filter(|(node, _)| *node != me) {
             self.swarm.behaviour_mut().kad.add_address(&node, address.clone());
             self.dial(node, vec![address]);
         }

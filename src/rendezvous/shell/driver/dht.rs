@@ -1,6 +1,6 @@
 //! Lookups, publishing, and storing for others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ pub(super) struct Dht {
     publishing: Option<Publishing>,
     /// Where the last publication's records lie: they are taken back there.
     stored: BTreeMap<Vec<u8>, BTreeSet<PeerId>>,
-    withdrawing: BTreeSet<QueryId>,
+    withdrawing: HashSet<QueryId>,
     storage: Storage,
     records: usize,
 }
@@ -87,7 +87,7 @@ impl Dht {
             publisher: config.person.clone().map(|person| Publisher::new(person, me)),
             publishing: None,
             stored: BTreeMap::new(),
-            withdrawing: BTreeSet::new(),
+            withdrawing: HashSet::new(),
             storage: Storage::new(&config.limits),
             records: 0,
         }

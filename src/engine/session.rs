@@ -1,0 +1,236 @@
+//! Signalling sessions: who talks to whom over which stream, sealed end to end.
+//!
+//! A session is one byte stream through the rendezvous network with Noise IK on top. The first flight carries the INVITE,
+//! the second the callee's reply, so that RING costs a single round trip. Opening and reading happen in tasks of their
+//! own; the desk sees only whole messages.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::desk::DeskInput;
+use crate::base::CallId;
+use crate::call::{Invite, Message};
+use crate::identity::{Initiator, Link, PersonKey, Responder, Session, SessionError, version_refusal};
+use crate::rendezvous::{Rendezvous, RingFailure, SignalReceiver, SignalSender, SignalStream};
+
+/// Streams tried for one dial: every relay of the callee, the callee itself, and a retry.
+const FLIGHTS: usize = 6;
+/// Messages waiting to be sent; a call needs a dozen in all.
+const OUTGOING_QUEUE: usize = 64;
+/// Frames read ahead of the desk.
+const INCOMING_QUEUE: usize = 16;
+/// A stranger who opened a stream must show the first flight within this time.
+const FIRST_FLIGHT_DEADLINE: Duration = Duration::from_secs(5);
+/// The callee's program must answer an INVITE within this time, whatever its human does.
+const REPLY_DEADLINE: Duration = Duration::from_secs(8);
+/// A message that cannot be written for this long means that the stream is dead.
+const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Names a session inside the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SessionId(pub u64);
+
+/// The desk's end of a session. Dropping it closes the stream after what was queued has left.
+pub(super) struct SessionHandle {
+    pub id: SessionId,
+    outgoing: mpsc::Sender<Message>,
+}
+
+impl SessionHandle {
+    /// Never blocks; a session that is 64 messages behind is as good as dead and its close will be seen.
+    pub fn send(&self, message: Message) {
+        if self.outgoing.try_send(message).is_err() {
+            tracing::debug!(session = self.id.0, "signalling message dropped");
+        }
+    }
+}
+
+/// What became of an INVITE that somebody sent us, decided by the desk.
+pub(super) enum Verdict {
+    /// Say this (RING, BUSY, DECLINE) and, if `keep`, go on talking in the session.
+    Reply { message: Message, keep: bool },
+    /// Close without a word.
+    Ignore,
+}
+
+/// Somebody's INVITE, already authenticated.
+pub(super) struct Invitation {
+    pub session: SessionHandle,
+    pub invite: Invite,
+    pub verdict: oneshot::Sender<Verdict>,
+}
+
+/// Rings a person over every way there is; the first that is answered becomes the session.
+pub(super) async fn dial(
+    rendezvous: Rendezvous,
+    me: PersonKey,
+    to: Link,
+    call: CallId,
+    invite: Message,
+    id: SessionId,
+    desk: mpsc::Sender<DeskInput>,
+) {
+    let outcome = first_answer(&rendezvous, &me, &to, &invite).await;
+    let (stream, session, reply) = match outcome {
+        Ok(answered) => answered,
+        Err(why) => {
+            let _ = desk.send(DeskInput::DialFailed { call, why }).await;
+            return;
+        }
+    };
+    let (outgoing, queue) = mpsc::channel(OUTGOING_QUEUE);
+    let handle = SessionHandle { id, outgoing };
+    if desk.send(DeskInput::DialAnswered { call, session: handle, reply }).await.is_ok() {
+        pump(id, stream, session, queue, desk).await;
+    }
+}
+
+type Answered = (SignalStream, Session, Message);
+
+async fn first_answer(
+    rendezvous: &Rendezvous,
+    me: &PersonKey,
+    to: &Link,
+    invite: &Message,
+) -> Result<Answered, RingFailure> {
+    let payload = invite.encode();
+    let (mut initiators, mut flights) = (Vec::new(), Vec::new());
+    for _ in 0..FLIGHTS {
+        let (initiator, flight) =
+            Initiator::start(me, to.person, &payload).map_err(|_| RingFailure::NotFound)?;
+        initiators.push(Some(initiator));
+        flights.push(flight);
+    }
+    let mut attempts = rendezvous.ring(to.person, &to.hints, flights);
+    let mut waiting: JoinSet<Option<Answered>> = JoinSet::new();
+    let mut why = RingFailure::NotFound;
+    let mut open = true;
+    while open || !waiting.is_empty() {
+        tokio::select! {
+            attempt = attempts.recv(), if open => match attempt {
+                None => open = false,
+                Some(Err(failure)) => why = likelier(why, failure),
+                Some(Ok(rung)) => if let Some(initiator) = initiators.get_mut(rung.flight).and_then(Option::take) {
+                    why = likelier(why, RingFailure::Refused);
+                    waiting.spawn(reply_of(rung.stream, initiator));
+                },
+            },
+            Some(answer) = waiting.join_next(), if !waiting.is_empty() => {
+                if let Ok(Some(answered)) = answer {
+                    return Ok(answered);
+                }
+            }
+        }
+    }
+    Err(why)
+}
+
+/// Of two failed ways, the one that tells more: a person who was reached in part is there.
+fn likelier(one: RingFailure, other: RingFailure) -> RingFailure {
+    let rank = |failure: &RingFailure| match failure {
+        RingFailure::NotFound => 0,
+        RingFailure::NotHere => 1,
+        RingFailure::Unreachable => 2,
+        RingFailure::Refused => 3,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
+/// `None` when the stream ends or speaks nonsense; another one may do better.
+async fn reply_of(mut stream: SignalStream, initiator: Initiator) -> Option<Answered> {
+    let reply = timeout(REPLY_DEADLINE, stream.recv()).await.ok()?.ok()?;
+    let (session, payload) = initiator.finish(&reply).ok()?;
+    let message = Message::decode(&payload).ok()?;
+    Some((stream, session, message))
+}
+
+/// Reads a stranger's first flight and asks the desk what to say.
+pub(super) async fn admit(mut stream: SignalStream, me: PersonKey, id: SessionId, desk: mpsc::Sender<DeskInput>) {
+    let Some((responder, invite)) = first_flight(&mut stream, &me).await else { return };
+    let (outgoing, queue) = mpsc::channel(OUTGOING_QUEUE);
+    let (verdict, decided) = oneshot::channel();
+    let invitation = Invitation { session: SessionHandle { id, outgoing }, invite, verdict };
+    if desk.send(DeskInput::Invited(invitation)).await.is_err() {
+        return;
+    }
+    let Ok(Verdict::Reply { message, keep }) = decided.await else { return };
+    let Ok((session, flight)) = responder.finish(&message.encode()) else { return };
+    match timeout(WRITE_DEADLINE, stream.send(&flight)).await {
+        Ok(Ok(())) if keep => pump(id, stream, session, queue, desk).await,
+        // It was our last word; whether its acknowledgement arrives does not matter.
+        Ok(Ok(())) => drop(stream.close().await),
+        Ok(Err(_)) | Err(_) => {
+            let _ = desk.send(DeskInput::SessionClosed(id)).await;
+        }
+    }
+}
+
+/// The INVITE names a person; it must be the one whose key opened the session.
+async fn first_flight(stream: &mut SignalStream, me: &PersonKey) -> Option<(Responder, Invite)> {
+    let flight = timeout(FIRST_FLIGHT_DEADLINE, stream.recv()).await.ok()?.ok()?;
+    let (responder, payload) = match Responder::read(me, &flight) {
+        Ok(read) => read,
+        Err(why) => {
+            tracing::debug!(%why, "refused a first flight");
+            if let SessionError::UnknownVersion { .. } = why {
+                // So that the other side's person learns that one of the two must update.
+                let _ = timeout(WRITE_DEADLINE, stream.send(&version_refusal())).await;
+            }
+            return None;
+        }
+    };
+    match Message::decode(&payload) {
+        Ok(Message::Invite(invite)) => responder.peer_matches(invite.from).then_some((responder, invite)),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// Carries messages both ways until either side is done.
+async fn pump(
+    id: SessionId,
+    stream: SignalStream,
+    mut session: Session,
+    mut outgoing: mpsc::Receiver<Message>,
+    desk: mpsc::Sender<DeskInput>,
+) {
+    let (mut sender, receiver) = stream.split();
+    let (frames_in, mut frames) = mpsc::channel(INCOMING_QUEUE);
+    let reader = tokio::spawn(read_frames(receiver, frames_in));
+    loop {
+        tokio::select! {
+            message = outgoing.recv() => match message {
+                Some(message) => if !send_sealed(&mut sender, &mut session, &message).await { break },
+                None => break,
+            },
+            frame = frames.recv() => {
+                let Some(frame) = frame else { break };
+                let Ok(plain) = session.open(&frame) else { break };
+                match Message::decode(&plain) {
+                    Ok(message) => if desk.send(DeskInput::Signal { session: id, message }).await.is_err() { break },
+                    Err(why) => tracing::debug!(%why, "unreadable signalling message"),
+                }
+            }
+        }
+    }
+    reader.abort();
+    // A stream that breaks while it is closed is closed.
+    let _ = sender.close().await;
+    let _ = desk.send(DeskInput::SessionClosed(id)).await;
+}
+
+async fn send_sealed(sender: &mut SignalSender, session: &mut Session, message: &Message) -> bool {
+    let Ok(sealed) = session.seal(&message.encode()) else { return false };
+    matches!(timeout(WRITE_DEADLINE, sender.send(&sealed)).await, Ok(Ok(())))
+}
+
+/// Reading a frame cannot be interrupted half way, so it has a task of its own.
+async fn read_frames(mut receiver: SignalReceiver, frames: mpsc::Sender<Vec<u8>>) {
+    while let Ok(frame) = receiver.recv().await {
+        if frames.send(frame).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The `voice` thread: microphone to links, links to speaker.
+//!
+//! It sleeps until a device callback unparks it, never by a timer of its own (the park timeout only bounds how long a
+//! command waits while no device runs). The microphone's ring is drained in 10 ms frames, encoded once for all peers.
+//! Playout has one clock, the speaker: whenever its ring runs low another frame is mixed from the peers' jitter buffers.
+//! Everything that allocates (decoders, rings, resamplers) is made by the engine and handed over; what is no longer
+//! needed travels back, so that nothing is freed here either.
+
+use std::sync::mpsc::{Receiver as CommandReceiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::audio::{Input, Output, Wake};
+use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket};
+use crate::link::Link;
+use crate::voice::{Encoder, LevelMeter, Mixer, Operation, Packetizer, Receiver, ReceiverStats, Resampler};
+
+/// Commands waiting for the thread; the engine sends a handful per call.
+const COMMAND_QUEUE: usize = 64;
+/// Longest sleep while no device calls.
+const PARK: Duration = Duration::from_millis(50);
+/// How often each peer's figures are reported.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// What the speaker's ring holds beyond one device callback: covers this thread's scheduling jitter.
+const PLAYOUT_MARGIN_MS: u32 = 5;
+/// Most frames made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
+const MAX_FRAMES_PER_WAKE: usize = 12;
+
+/// Names a peer inside the voice thread; chosen by the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PeerKey(pub u64);
+
+/// Everything the thread needs to talk with one peer.
+pub(super) struct Peer {
+    pub key: PeerKey,
+    link: Link,
+    incoming: rtrb::Consumer<IncomingPacket>,
+    receiver: Receiver,
+    packetizer: Packetizer,
+    /// What this peer adds to the mix.
+    frame: Frame,
+    heard: bool,
+}
+
+impl Peer {
+    pub fn new(
+        key: PeerKey,
+        link: Link,
+        incoming: rtrb::Consumer<IncomingPacket>,
+        receiver: Receiver,
+        packetizer: Packetizer,
+    ) -> Self {
+        Self { key, link, incoming, receiver, packetizer, frame: [0.0; FRAME_SAMPLES], heard: false }
+    }
+}
+
+/// A microphone and what turns its sound into 48 kHz frames.
+pub(super) struct Microphone {
+    pub input: Input,
+    pub resampler: Resampler,
+}
+
+/// A speaker and what turns 48 kHz frames into its rate.
+pub(super) struct Speaker {
+    pub output: Output,
+    pub resampler: Resampler,
+}
+
+pub(super) enum VoiceCommand {
+    SetMicrophone(Option<Box<Microphone>>),
+    SetSpeaker(Option<Box<Speaker>>),
+    AddPeer(Box<Peer>),
+    RemovePeer(PeerKey),
+    SetMuted(bool),
+    SetDeafened(bool),
+}
+
+pub(super) enum VoiceNews {
+    /// The first decoded frame of this peer was put into the speaker's ring.
+    FirstAudio {
+        key: PeerKey,
+        at: Instant,
+    },
+    Report {
+        key: PeerKey,
+        report: VoiceReport,
+    },
+    /// Handed back to be dropped elsewhere.
+    Retired(#[expect(dead_code, reason = "carried only to be dropped by the receiver")] Retired),
+}
+
+#[expect(dead_code, reason = "carried only to be dropped by the receiver")]
+pub(super) enum Retired {
+    Peer(Box<Peer>),
+    Microphone(Box<Microphone>),
+    Speaker(Box<Speaker>),
+}
+
+/// One second of one peer, as the voice thread sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VoiceReport {
+    pub stats: ReceiverStats,
+    pub ptime_ms: u32,
+    pub fec: bool,
+    /// Sound waiting between the mixer and the loudspeaker, milliseconds.
+    pub speaker_delay_ms: f32,
+    pub mic_dbfs: f32,
+    pub speaker_dbfs: f32,
+}
+
+/// Handle to the running thread.
+pub(super) struct VoiceThread {
+    commands: Option<SyncSender<VoiceCommand>>,
+    thread: Option<JoinHandle<()>>,
+    wake: Wake,
+}
+
+impl VoiceThread {
+    pub fn spawn(encoder: Encoder, news: mpsc::Sender<VoiceNews>) -> std::io::Result<Self> {
+        let (commands, queue) = sync_channel(COMMAND_QUEUE);
+        let thread = std::thread::Builder::new().name("voice".into()).spawn(move || {
+            raise_priority();
+            VoiceLoop::new(encoder, queue, news).run();
+        })?;
+        let wake = Wake::thread(thread.thread().clone());
+        Ok(Self { commands: Some(commands), thread: Some(thread), wake })
+    }
+
+    /// What device callbacks call when they have moved samples.
+    pub fn wake(&self) -> Wake {
+        self.wake.clone()
+    }
+
+    /// Never blocks; `false` when the thread is 64 commands behind, which only a dead thread is.
+    pub fn send(&self, command: VoiceCommand) -> bool {
+        let sent = self.commands.as_ref().is_some_and(|queue| queue.try_send(command).is_ok());
+        self.wake.wake();
+        sent
+    }
+}
+
+/// The thread ends when its command queue closes; at most one frame of work is left then.
+impl Drop for VoiceThread {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        self.wake.wake();
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been reported by the panic hook; nothing more can be done with it here.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct VoiceLoop {
+    queue: CommandReceiver<VoiceCommand>,
+    news: mpsc::Sender<VoiceNews>,
+    encoder: Encoder,
+    mixer: Mixer,
+    microphone: Option<Box<Microphone>>,
+    speaker: Option<Box<Speaker>>,
+    peers: Vec<Box<Peer>>,
+    muted: bool,
+    deafened: bool,
+    mic_level: LevelMeter,
+    speaker_level: LevelMeter,
+    next_report: Instant,
+}
+
+impl VoiceLoop {
+    fn new(encoder: Encoder, queue: CommandReceiver<VoiceCommand>, news: mpsc::Sender<VoiceNews>) -> Self {
+        Self {
+            queue,
+            news,
+            encoder,
+            mixer: Mixer::new(),
+            microphone: None,
+            speaker: None,
+            peers: Vec::with_capacity(16),
+            muted: false,
+            deafened: false,
+            mic_level: LevelMeter::new(),
+            speaker_level: LevelMeter::new(),
+            next_report: Instant::now() + REPORT_EVERY,
+        }
+    }
+
+    fn run(mut self) {
+        while self.take_commands() {
+            self.capture();
+            self.play();
+            self.report();
+            std::thread::park_timeout(PARK);
+        }
+    }
+
+    /// `false` once the engine has let go of the thread.
+    fn take_commands(&mut self) -> bool {
+        loop {
+            match self.queue.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn obey(&mut self, command: VoiceCommand) {
+        match command {
+            VoiceCommand::SetMicrophone(new) => {
+                if let Some(old) = std::mem::replace(&mut self.microphone, new) {
+                    self.retire(Retired::Microphone(old));
+                }
+            }
+            VoiceCommand::SetSpeaker(new) => {
+                if let Some(old) = std::mem::replace(&mut self.speaker, new) {
+                    self.retire(Retired::Speaker(old));
+                }
+            }
+            VoiceCommand::AddPeer(peer) => self.peers.push(peer),
+            VoiceCommand::RemovePeer(key) => {
+                if let Some(at) = self.peers.iter().position(|peer| peer.key == key) {
+                    let gone = self.peers.swap_remove(at);
+                    self.retire(Retired::Peer(gone));
+                }
+            }
+            VoiceCommand::SetMuted(muted) => self.muted = muted,
+            VoiceCommand::SetDeafened(deafened) => self.deafened = deafened,
+        }
+    }
+
+    /// If the engine is not listening any more, freeing here is harmless: there is no call left to disturb.
+    fn retire(&self, retired: Retired) {
+        let _ = self.news.try_send(VoiceNews::Retired(retired));
+    }
+
+    /// Microphone → 10 ms frames → one Opus packet → every link.
+    fn capture(&mut self) {
+        let Some(microphone) = &mut self.microphone else { return };
+        let mut frame: Frame = [0.0; FRAME_SAMPLES];
+        while microphone.next_frame(&mut frame) {
+            self.mic_level.push(&frame);
+            if self.muted || self.deafened {
+                frame.fill(0.0);
+            }
+            if self.peers.is_empty() {
+                continue;
+            }
+            // Encoding fails only on a broken encoder state; the next frame starts anew.
+            let Ok(Some(encoded)) = self.encoder.encode(&frame) else { continue };
+            for peer in &mut self.peers {
+                let packet = peer.packetizer.packetize(&encoded);
+                // A full link queue is counted by the link and shown as loss by the other side's report.
+                peer.link.send(packet);
+            }
+        }
+    }
+
+    /// Jitter buffers → mix → speaker, as long as the speaker's ring has room below its target.
+    fn play(&mut self) {
+        let Some(mut speaker) = self.speaker.take() else { return };
+        for _ in 0..MAX_FRAMES_PER_WAKE {
+            if !speaker.wants_frame() {
+                break;
+            }
+            let frame = self.mixed_frame();
+            speaker.push(&frame);
+        }
+        self.speaker = Some(speaker);
+    }
+
+    fn mixed_frame(&mut self) -> Frame {
+        let now = Instant::now();
+        for peer in &mut self.peers {
+            while let Ok(packet) = peer.incoming.pop() {
+                peer.receiver.insert_packet(packet);
+            }
+            let operation = peer.receiver.get_audio(now, &mut peer.frame);
+            if !peer.heard && is_decoded(operation) {
+                peer.heard = true;
+                // The desk reads its queue faster than people can join.
+                let _ = self.news.try_send(VoiceNews::FirstAudio { key: peer.key, at: now });
+            }
+        }
+        let mut mixed: Frame = [0.0; FRAME_SAMPLES];
+        self.mixer.mix(self.peers.iter().map(|peer| (&peer.frame, 1.0)), &mut mixed);
+        if self.deafened {
+            mixed.fill(0.0);
+        }
+        self.speaker_level.push(&mixed);
+        mixed
+    }
+
+    fn report(&mut self) {
+        let now = Instant::now();
+        if now < self.next_report {
+            return;
+        }
+        self.next_report = now + REPORT_EVERY;
+        let settings = self.encoder.settings();
+        let (ptime_ms, fec) = (settings.ptime.ms(), settings.fec);
+        let speaker_delay_ms = self.speaker.as_ref().map_or(0.0, |speaker| speaker.delay_ms());
+        let (mic_dbfs, speaker_dbfs) = (self.mic_level.dbfs(), self.speaker_level.dbfs());
+        for peer in &mut self.peers {
+            let stats = peer.receiver.statistics();
+            let report = VoiceReport { stats, ptime_ms, fec, speaker_delay_ms, mic_dbfs, speaker_dbfs };
+            // The engine reads a report a second; one that does not fit is superseded by the next.
+            let _ = self.news.try_send(VoiceNews::Report { key: peer.key, report });
+        }
+    }
+}
+
+impl Microphone {
+    /// Fills `frame` when 10 ms have been captured.
+    fn next_frame(&mut self, frame: &mut Frame) -> bool {
+        if let Ok(chunk) = self.input.samples.read_chunk(self.input.samples.slots()) {
+            let (first, second) = chunk.as_slices();
+            self.resampler.push(first);
+            self.resampler.push(second);
+            chunk.commit_all();
+        }
+        self.resampler.pull(frame)
+    }
+}
+
+impl Speaker {
+    /// The ring must hold what the next callback takes, and a little for our own lateness.
+    fn wants_frame(&self) -> bool {
+        let margin = self.output.rate_hz / 1000 * PLAYOUT_MARGIN_MS;
+        let callback = self.output.stream.health().callback_frames();
+        self.waiting() < (callback + margin) as usize
+    }
+
+    fn push(&mut self, frame: &Frame) {
+        self.resampler.push(frame);
+        let ready = self.resampler.available().min(self.output.samples.slots());
+        if let Ok(mut chunk) = self.output.samples.write_chunk(ready) {
+            let (first, second) = chunk.as_mut_slices();
+            self.resampler.pull(first);
+            self.resampler.pull(second);
+            chunk.commit_all();
+        }
+    }
+
+    /// Samples in the ring.
+    fn waiting(&self) -> usize {
+        self.output.samples.buffer().capacity() - self.output.samples.slots()
+    }
+
+    fn delay_ms(&self) -> f32 {
+        let ring = self.waiting() as f32 * 1000.0 / self.output.rate_hz as f32;
+        ring + self.output.stream.health().device_latency().as_secs_f32() * 1e3
+    }
+}
+
+fn is_decoded(operation: Operation) -> bool {
+    match operation {
+        Operation::Normal | Operation::Accelerate | Operation::PreemptiveExpand | Operation::Merge => true,
+        Operation::Silence | Operation::ComfortNoise | Operation::Expand => false,
+    }
+}
+
+/// Sound must not wait for other work of the machine. Without the privilege the thread runs like any other.
+#[cfg(target_os = "linux")]
+fn raise_priority() {
+    if rustix::process::setpriority_process(Some(rustix::thread::gettid()), -11).is_err() {
+        tracing::debug!("voice thread runs at normal priority");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn raise_priority() {}
