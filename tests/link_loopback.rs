@@ -182,7 +182,8 @@ fn the_description_says_what_is_signed() {
         for description in [&offer, &answer] {
             assert_eq!(fingerprint_of(&description.sdp), Ok(description.fingerprint));
             assert_eq!(ufrag_of(&description.sdp).as_ref(), Ok(&description.ufrag));
-            for line in ["a=rtpmap:111 opus/48000/2", "a=rtpmap:63 red/48000/2", "minptime=10;useinbandfec=1;usedtx=1"] {
+            for line in ["a=rtpmap:111 opus/48000/2", "a=rtpmap:63 red/48000/2", "minptime=10;useinbandfec=1;usedtx=1"]
+            {
                 assert!(description.sdp.contains(line), "{}", description.sdp);
             }
         }
