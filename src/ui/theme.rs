@@ -10,7 +10,6 @@ use eframe::egui::{
 /// The colours of one theme. Text on its intended ground has a contrast of at least 4.5:1 (WCAG 2.2, 1.4.3).
 #[derive(Debug, Clone, Copy)]
 pub struct Palette {
-    pub rail: Color32,
     pub canvas: Color32,
     pub surface: Color32,
     pub raised: Color32,
@@ -42,7 +41,6 @@ const fn rgb(hex: u32) -> Color32 {
 }
 
 pub const DARK: Palette = Palette {
-    rail: rgb(0x0B0E13),
     canvas: rgb(0x11151B),
     surface: rgb(0x171C24),
     raised: rgb(0x1E2530),
@@ -70,7 +68,6 @@ pub const DARK: Palette = Palette {
 };
 
 pub const LIGHT: Palette = Palette {
-    rail: rgb(0xE9ECF1),
     canvas: rgb(0xFFFFFF),
     surface: rgb(0xF5F6F9),
     raised: rgb(0xFFFFFF),

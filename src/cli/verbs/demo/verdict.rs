@@ -94,10 +94,14 @@ fn correlation(x: &[f32], y: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
-    /// Something like the loudness of speech: words and pauses.
-    fn speech(seed: usize) -> Vec<f32> {
-        let word = |i: usize| ((i / 23 + seed) * 7919 % 13) as f32 * 3.0;
-        (0..900).map(|i| (FLOOR_DBFS + word(i) + (i * seed % 7) as f32).max(FLOOR_DBFS)).collect()
+    /// Something like the loudness of speech: words and pauses of a quarter of a second.
+    fn speech(seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let mut word = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            FLOOR_DBFS + (state >> 24) as f32 / 6.0
+        };
+        (0..36).flat_map(|_| std::iter::repeat_n(word(), 25)).collect()
     }
 
     fn delayed(envelope: &[f32], slices: usize) -> Vec<f32> {
