@@ -273,7 +273,8 @@ mod tests {
     #[test]
     fn a_strangers_word_does_not_lead_into_our_lan() {
         let mut rules = AddressRules::default();
-        for text in ["/ip4/192.168.1.7/tcp/80", "/ip4/127.0.0.1/tcp/631", "/ip4/203.0.113.1/tcp/1", "/ip4/8.8.8.8/tcp/0"]
+        for text in
+            ["/ip4/192.168.1.7/tcp/80", "/ip4/127.0.0.1/tcp/631", "/ip4/203.0.113.1/tcp/1", "/ip4/8.8.8.8/tcp/0"]
         {
             assert!(!rules.may_dial(&address(text)), "{text}");
         }

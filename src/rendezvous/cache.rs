@@ -59,7 +59,9 @@ impl PeerCache {
 
     /// All of them, newest first.
     pub(super) fn nodes(&self) -> Vec<NodeAddresses> {
-        self.newest_first().map(|(node, entry)| NodeAddresses { node: *node, addresses: entry.addresses.clone() }).collect()
+        self.newest_first()
+            .map(|(node, entry)| NodeAddresses { node: *node, addresses: entry.addresses.clone() })
+            .collect()
     }
 
     pub(super) fn to_text(&self) -> String {

@@ -162,7 +162,8 @@ impl Publisher {
     pub(super) fn withdraw(&mut self, unix_ms: u64, draw: &Draw) -> Vec<Entry> {
         self.state = State::Silent;
         let unix_s = unix_ms / 1000;
-        let wanted: Vec<Period> = self.outstanding.iter().filter(|(_, until)| **until > unix_s).map(|(p, _)| *p).collect();
+        let wanted: Vec<Period> =
+            self.outstanding.iter().filter(|(_, until)| **until > unix_s).map(|(p, _)| *p).collect();
         self.outstanding.clear();
         let presence = self.presence(unix_ms, true);
         self.entries(&wanted, &presence, unix_ms, &draw.nonces)

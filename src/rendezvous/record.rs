@@ -213,7 +213,8 @@ impl TryFrom<Payload> for Presence {
         }
         let node = |bytes: &[u8]| PeerId::from_bytes(bytes).map_err(|_| RecordError::Content);
         let relays = payload.relays.iter().take(MAX_RELAYS);
-        let relays = relays.map(|relay| Ok(NodeAddresses { node: node(&relay.node)?, addresses: read(&relay.addresses) }));
+        let relays =
+            relays.map(|relay| Ok(NodeAddresses { node: node(&relay.node)?, addresses: read(&relay.addresses) }));
         Ok(Self {
             expires_unix_s: payload.expires_unix_s,
             node: node(&payload.node)?,

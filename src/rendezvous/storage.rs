@@ -24,7 +24,9 @@ pub(super) struct Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Keep it, and forget it at this moment.
-    Store { until: Instant },
+    Store {
+        until: Instant,
+    },
     /// We hold the very same; its expiry stands.
     Known,
     Refuse(Refusal),
@@ -177,7 +179,8 @@ mod tests {
     fn replays_and_records_from_the_future_are_refused() {
         let mut node = Node::new();
         let hour_ms = 3_600_000;
-        for (offset_ms, fresh) in [(-3 * hour_ms, true), (-4 * hour_ms, false), (3 * hour_ms, true), (3 * hour_ms + 1, false)]
+        for (offset_ms, fresh) in
+            [(-3 * hour_ms, true), (-4 * hour_ms, false), (3 * hour_ms, true), (3 * hour_ms + 1, false)]
         {
             let (key, value) = record(1, (NOW_S * 1000).saturating_add_signed(offset_ms));
             let verdict = node.judge(&key, &value, None);

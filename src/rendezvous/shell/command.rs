@@ -26,25 +26,63 @@ pub(super) const QUEUE: usize = 256;
 #[derive(Debug)]
 pub(super) enum Command {
     /// Look a person up. Ends with [`News::Finished`], or when `news` is dropped.
-    Search { search: Box<Search>, news: mpsc::Sender<News> },
+    Search {
+        search: Box<Search>,
+        news: mpsc::Sender<News>,
+    },
     /// A node on the LAN answered a search with this value, or not at all.
-    LanAnswer { search: SearchId, value: Option<Vec<u8>> },
+    LanAnswer {
+        search: SearchId,
+        value: Option<Vec<u8>>,
+    },
     /// Nodes through which the network can be entered.
-    Meet { nodes: Vec<(PeerId, Multiaddr)> },
+    Meet {
+        nodes: Vec<(PeerId, Multiaddr)>,
+    },
     /// Have a direct connection to a node.
-    Connect { node: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Connected> },
+    Connect {
+        node: PeerId,
+        addresses: Vec<Multiaddr>,
+        reply: oneshot::Sender<Connected>,
+    },
     /// Have a connection to `node` through `relay`, to which a direct connection exists.
-    Circuit { relay: PeerId, node: PeerId, reply: oneshot::Sender<ConnectionId> },
-    Open { node: PeerId, on: Option<ConnectionId>, protocol: StreamProtocol, opened: Opened },
+    Circuit {
+        relay: PeerId,
+        node: PeerId,
+        reply: oneshot::Sender<ConnectionId>,
+    },
+    Open {
+        node: PeerId,
+        on: Option<ConnectionId>,
+        protocol: StreamProtocol,
+        opened: Opened,
+    },
     /// Continue the pipe of task `pipe` to a client with a reservation.
-    PipeTo { pipe: tokio::task::Id, client: PeerId, opened: Opened },
+    PipeTo {
+        pipe: tokio::task::Id,
+        client: PeerId,
+        opened: Opened,
+    },
     /// Is one of these our person? Then the record.
-    Answer { keys: Vec<BlindedPerson>, reply: oneshot::Sender<Vec<u8>> },
-    HasReservation { node: PeerId, reply: oneshot::Sender<bool> },
+    Answer {
+        keys: Vec<BlindedPerson>,
+        reply: oneshot::Sender<Vec<u8>>,
+    },
+    HasReservation {
+        node: PeerId,
+        reply: oneshot::Sender<bool>,
+    },
     /// A super-peer was asked whether we have a place there.
-    Probed { node: PeerId, outcome: Probe },
-    Totals { reply: oneshot::Sender<Totals> },
-    Shutdown { done: oneshot::Sender<()> },
+    Probed {
+        node: PeerId,
+        outcome: Probe,
+    },
+    Totals {
+        reply: oneshot::Sender<Totals>,
+    },
+    Shutdown {
+        done: oneshot::Sender<()>,
+    },
     /// Stop without a word, as a process that is killed does.
     #[cfg(test)]
     Crash,
@@ -113,7 +151,12 @@ impl Net {
         timeout(STEP_TIMEOUT, self.ask(|reply| Command::Circuit { relay, node, reply })).await.ok()?
     }
 
-    pub(super) async fn open(&self, node: PeerId, on: Option<ConnectionId>, protocol: StreamProtocol) -> Option<Stream> {
+    pub(super) async fn open(
+        &self,
+        node: PeerId,
+        on: Option<ConnectionId>,
+        protocol: StreamProtocol,
+    ) -> Option<Stream> {
         timeout(STEP_TIMEOUT, self.ask(|opened| Command::Open { node, on, protocol, opened })).await.ok()?
     }
 

@@ -108,10 +108,7 @@ mod tests {
         fs::write(&path, "not a key").unwrap();
         assert!(matches!(node_key(&NodeKey::Kept(path.clone())), Err(RendezvousError::NodeKeyDamaged(_))));
         assert_eq!(fs::read(&path).unwrap(), b"not a key");
-        assert!(matches!(
-            node_key(&NodeKey::Kept(folder.path().to_owned())),
-            Err(RendezvousError::NodeKeyFile { .. })
-        ));
+        assert!(matches!(node_key(&NodeKey::Kept(folder.path().to_owned())), Err(RendezvousError::NodeKeyFile { .. })));
     }
 
     #[test]

@@ -11,9 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::address::{AddressRules, Range, endpoint, parse_node};
-use super::super::{
-    LookupReport, RendezvousConfig, RendezvousError, RendezvousEvent, RingAttempt, Totals,
-};
+use super::super::{LookupReport, RendezvousConfig, RendezvousError, RendezvousEvent, RingAttempt, Totals};
 use super::behaviour;
 use super::command::{Command, Net};
 use super::driver::{Driver, Setting};
@@ -45,9 +43,7 @@ pub struct Rendezvous {
 impl Rendezvous {
     /// Opens the sockets and joins the network, on the current tokio runtime. Returns when the addresses are known;
     /// [`RendezvousEvent::Ready`] is then the first event in the queue. Joining and publishing go on behind.
-    pub async fn start(
-        config: RendezvousConfig,
-    ) -> Result<(Self, mpsc::Receiver<RendezvousEvent>), RendezvousError> {
+    pub async fn start(config: RendezvousConfig) -> Result<(Self, mpsc::Receiver<RendezvousEvent>), RendezvousError> {
         let mut rules = AddressRules::new(config.isolated, ranges(&config.treat_as_public)?);
         let listen = listen_addresses(&config)?;
         let bootstrap = nodes(&config.bootstrap, config.isolated)?;

@@ -39,11 +39,7 @@ pub(super) async fn serve(net: Net, mut caller: Stream, longest_bytes: u64, life
 }
 
 /// Copies until the reader ends; every chunk goes on at once, because a ring is waiting for it.
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    longest_bytes: u64,
-) -> io::Result<()> {
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, longest_bytes: u64) -> io::Result<()> {
     let (mut chunk, mut left) = ([0; 4096], longest_bytes);
     loop {
         let read = from.read(&mut chunk).await?;

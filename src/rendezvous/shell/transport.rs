@@ -15,9 +15,7 @@ use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId, Transport, noise, quic, relay, tcp, yamux};
 
 use super::super::address::AddressRules;
-use super::super::limits::{
-    CLIENT_KEEP_ALIVE, DIAL_TIMEOUT, QUIC_IDLE_TIMEOUT, SERVER_KEEP_ALIVE, STEP_TIMEOUT,
-};
+use super::super::limits::{CLIENT_KEEP_ALIVE, DIAL_TIMEOUT, QUIC_IDLE_TIMEOUT, SERVER_KEEP_ALIVE, STEP_TIMEOUT};
 
 /// The rules that the gate obeys and the driver keeps up to date. Held for the length of one comparison.
 pub(super) type SharedRules = Arc<RwLock<AddressRules>>;

@@ -119,8 +119,7 @@ async fn a_super_peers_own_person_is_rung_directly() {
     assert!(callee.published(0).await.1 >= 1, "its record lies on itself at least");
     let addresses = callee.addresses();
     let _callee = callee.answer();
-    let caller =
-        Node::start(RendezvousConfig { person: Some(key(2)), bootstrap: addresses, ..isolated(&[]) }).await;
+    let caller = Node::start(RendezvousConfig { person: Some(key(2)), bootstrap: addresses, ..isolated(&[]) }).await;
     let reached = ring(&caller, person(1)).await.unwrap();
     assert_eq!(reached.via, Via::Direct);
 }

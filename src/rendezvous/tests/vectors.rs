@@ -52,7 +52,8 @@ fn the_format_has_not_drifted() {
     assert_eq!(vectors.len(), 3);
     for vector in vectors {
         let text = |field: &str| vector[field].as_str().unwrap();
-        let me = PersonKey::from_seed(&data_encoding::HEXLOWER.decode(text("seed").as_bytes()).unwrap().try_into().unwrap());
+        let me =
+            PersonKey::from_seed(&data_encoding::HEXLOWER.decode(text("seed").as_bytes()).unwrap().try_into().unwrap());
         let nonce = data_encoding::HEXLOWER.decode(text("nonce").as_bytes()).unwrap().try_into().unwrap();
         let seq = vector["seq"].as_u64().unwrap();
         let presence = presence(text("presence"));

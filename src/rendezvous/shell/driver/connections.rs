@@ -257,8 +257,7 @@ impl Driver {
     pub(super) fn dial(&mut self, node: PeerId, addresses: Vec<Multiaddr>) {
         // A circuit to the node is no reason not to dial it directly.
         let only_relayed = self.connections.peers.contains_key(&node) && !self.connections.is_connected(&node);
-        let condition =
-            if only_relayed { PeerCondition::NotDialing } else { PeerCondition::DisconnectedAndNotDialing };
+        let condition = if only_relayed { PeerCondition::NotDialing } else { PeerCondition::DisconnectedAndNotDialing };
         let options = DialOpts::peer_id(node)
             .addresses(addresses)
             .condition(condition)
@@ -346,7 +345,8 @@ impl Driver {
         let speaks = Speaks { kad: speaks(KAD), hop: speaks(HOP), pipe: speaks(PIPE) };
         let Some(known) = self.connections.peers.get_mut(&peer) else { return };
         known.speaks = Some(speaks);
-        let dialled_at = known.connections.iter().find(|connection| connection.id == connection_id && connection.dialled);
+        let dialled_at =
+            known.connections.iter().find(|connection| connection.id == connection_id && connection.dialled);
         let dialled_at = dialled_at.map(|connection| without_peer(&connection.remote));
 
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);

@@ -51,7 +51,10 @@ enum Purpose {
     /// Finding the nodes closest to a record's key.
     Place(Entry),
     /// Storing a record on one node.
-    Store { key: Vec<u8>, node: PeerId },
+    Store {
+        key: Vec<u8>,
+        node: PeerId,
+    },
 }
 
 struct Running {
@@ -180,7 +183,14 @@ impl Driver {
         self.finish_search(id);
     }
 
-    fn search_progressed(&mut self, id: SearchId, query: QueryId, result: QueryResult, stats: &kad::QueryStats, last: bool) {
+    fn search_progressed(
+        &mut self,
+        id: SearchId,
+        query: QueryId,
+        result: QueryResult,
+        stats: &kad::QueryStats,
+        last: bool,
+    ) {
         if let Some(running) = self.dht.searches.get_mut(&id)
             && let Some(at) = running.queries.iter().position(|known| *known == query)
         {
@@ -265,12 +275,8 @@ impl Driver {
         nodes.retain(|node| *node != self.me);
         let Entry { key, value } = entry;
         let kad = &mut self.swarm.behaviour_mut().kad;
-        let record = kad::Record {
-            key: key.clone().into(),
-            value,
-            publisher: None,
-            expires: Some(Instant::now() + RECORD_TTL),
-        };
+        let record =
+            kad::Record { key: key.clone().into(), value, publisher: None, expires: Some(Instant::now() + RECORD_TTL) };
         let open = nodes.len();
         for node in nodes {
             let query = kad.put_record_to(record.clone(), std::iter::once(node), Quorum::One);

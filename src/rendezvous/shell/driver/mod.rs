@@ -429,9 +429,8 @@ impl Driver {
 
     /// Takes the record back; the loop ends when that is done or has taken too long.
     fn leave(&mut self, done: Option<oneshot::Sender<()>>) {
-        let leaving = self
-            .leaving
-            .get_or_insert_with(|| Leaving { until: Instant::now() + LEAVE_TIMEOUT, done: Vec::new() });
+        let leaving =
+            self.leaving.get_or_insert_with(|| Leaving { until: Instant::now() + LEAVE_TIMEOUT, done: Vec::new() });
         let first = leaving.done.is_empty();
         leaving.done.extend(done);
         if first {

@@ -133,11 +133,8 @@ impl Driver {
     pub(super) fn reservation_ended(&mut self, listener: ListenerId, reason: &io::Result<()>) {
         let Some(at) = self.relaying.listeners.iter().position(|(known, _)| *known == listener) else { return };
         let (_, relay) = self.relaying.listeners.swap_remove(at);
-        let loss = if reason.is_err() && self.connections.is_connected(&relay) {
-            Loss::Refused
-        } else {
-            Loss::Unreachable
-        };
+        let loss =
+            if reason.is_err() && self.connections.is_connected(&relay) { Loss::Refused } else { Loss::Unreachable };
         self.relay_lost(relay, loss);
     }
 
