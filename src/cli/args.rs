@@ -29,8 +29,9 @@ Examples:
   twocans call twocans:…             call somebody
   twocans contacts add twocans:… --name Alice && twocans call Alice
 
-Exit codes: 0 fine, 1 other, 2 usage, 3 not found, 4 unreachable, 5 declined or busy, 6 no answer, 7 audio device,
-8 connection lost, 9 profile in use or damaged, 10 fingerprint alarm.";
+Exit codes:
+  0 fine   1 other   2 usage   3 not found   4 unreachable   5 declined or busy   6 no answer
+  7 audio device   8 connection lost   9 profile in use or damaged   10 fingerprint alarm";
 
 #[derive(Debug, Clone, Args)]
 pub struct GlobalArgs {
