@@ -278,11 +278,14 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
     let _sharing = sharing();
     let world = World::on_loopback();
     let home = world.home("alice");
-    let me = Launch::new("id", &home).args(["id"]).run_for_people(REACTION);
-    assert_eq!(me.code, Some(0), "{me:?}");
-    let link =
-        me.stdout.split_whitespace().find(|word| word.starts_with("twocans:")).expect("id prints the link").to_owned();
-    let somebody = "twocans:yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
+    let link_of = |home: &Path| {
+        let id = Launch::new("id", home).args(["id"]).run_for_people(REACTION);
+        assert_eq!(id.code, Some(0), "{id:?}");
+        let link = id.stdout.split_whitespace().find(|word| word.starts_with("twocans:"));
+        link.expect("id prints the link").to_owned()
+    };
+    let link = link_of(&home);
+    let somebody = &link_of(&world.home("somebody"));
     let no_wav = world.file("no.wav");
     fs::write(&no_wav, b"RIFF is how it starts, but this is no sound").expect("the folder can be written");
     let no_wav = format!("file:{}", no_wav.display());

@@ -37,20 +37,21 @@ fn strokes(icon: Icon) -> Strokes {
         Icon::Copy => vec![
             (rounded(pos2(9.0, 9.0), vec2(12.0, 12.0), 2.0), true),
             (
-                [vec![pos2(5.0, 15.0)], arc(pos2(5.0, 13.0), 2.0, FRAC_PI_2, PI), arc(pos2(5.0, 5.0), 2.0, PI, PI * 1.5)]
-                    .concat()
-                    .into_iter()
-                    .chain(arc(pos2(13.0, 5.0), 2.0, PI * 1.5, TAU))
-                    .collect(),
+                [
+                    vec![pos2(5.0, 15.0)],
+                    arc(pos2(5.0, 13.0), 2.0, FRAC_PI_2, PI),
+                    arc(pos2(5.0, 5.0), 2.0, PI, PI * 1.5),
+                ]
+                .concat()
+                .into_iter()
+                .chain(arc(pos2(13.0, 5.0), 2.0, PI * 1.5, TAU))
+                .collect(),
                 false,
             ),
         ],
         Icon::Lock => vec![
             (rounded(pos2(4.0, 11.0), vec2(16.0, 10.0), 2.0), true),
-            (
-                [vec![pos2(7.5, 11.0)], arc(pos2(12.0, 7.0), 4.5, PI, TAU), vec![pos2(16.5, 11.0)]].concat(),
-                false,
-            ),
+            ([vec![pos2(7.5, 11.0)], arc(pos2(12.0, 7.0), 4.5, PI, TAU), vec![pos2(16.5, 11.0)]].concat(), false),
         ],
         Icon::Microphone => microphone(),
         Icon::MicrophoneOff => {

@@ -1,8 +1,8 @@
 //! The pieces screens are made of. Each has an accessible name and a visible focus.
 
 use eframe::egui::{
-    Align, Align2, Color32, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Stroke, StrokeKind, Ui,
-    WidgetInfo, WidgetType, pos2, vec2,
+    Align, Align2, Color32, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Stroke, StrokeKind,
+    Ui, WidgetInfo, WidgetType, pos2, vec2,
 };
 
 use super::icons::{self, Icon};

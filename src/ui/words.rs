@@ -102,9 +102,8 @@ pub fn end(reason: EndReason, peer: &str, talked: Duration) -> (String, bool) {
         EndReason::Unreachable => (format!("{peer} could not be reached. Try again in a minute."), true),
         EndReason::ConnectionLost => (format!("The connection to {peer} was lost. Call again."), true),
         EndReason::Device => ("A sound device stopped working. Check your microphone and speaker.".into(), true),
-        EndReason::FingerprintMismatch => (
-            format!("ALARM: the encryption was not set up by {peer}. The call was cut; ask them another way."),
-            true,
-        ),
+        EndReason::FingerprintMismatch => {
+            (format!("ALARM: the encryption was not set up by {peer}. The call was cut; ask them another way."), true)
+        }
     }
 }

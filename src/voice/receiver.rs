@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::base::{Frame, IncomingPacket, PayloadKind};
+use crate::base::{Frame, IncomingPacket, MediaTime, PayloadKind, SampleCount};
 
 use super::jitter::{Inserted, JitterBuffer, JitterSettings, JitterStats, Operation, PacketHeader};
 use super::level::LevelMeter;
@@ -64,8 +64,14 @@ impl Receiver {
         operation
     }
 
-    pub fn jitter_mut(&mut self) -> &mut JitterBuffer {
-        &mut self.jitter
+    /// Media time of the next sample to be heard, see [`JitterBuffer::playout_time`].
+    pub fn playout_time(&self) -> Option<MediaTime> {
+        self.jitter.playout_time()
+    }
+
+    /// Changes the bounds of the target delay; playout glides there.
+    pub fn set_target_limits(&mut self, min: SampleCount, max: SampleCount) {
+        self.jitter.set_target_limits(min, max);
     }
 
     pub fn statistics(&mut self) -> ReceiverStats {
@@ -74,5 +80,70 @@ impl Receiver {
 
     pub fn level(&self) -> &LevelMeter {
         &self.level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::{FRAME_SAMPLES, SeqNo};
+    use crate::voice::{Encoder, EncoderSettings, Packetizer, RedDistances};
+
+    /// What arrives of ten seconds when each packet carries the two before it and `lost` picks those that do not come.
+    fn received(lost: impl Fn(usize) -> bool) -> ReceiverStats {
+        let mut encoder =
+            Encoder::new(EncoderSettings { dtx: false, fec: false, ..EncoderSettings::default() }).unwrap();
+        let mut packetizer = Packetizer::new(SeqNo(65_000));
+        packetizer.set_red(RedDistances::new(&[1, 2]), 111);
+        let mut receiver = Receiver::new(ReceiverSettings::default()).unwrap();
+        let (start, mut sent) = (Instant::now(), 0);
+        for tick in 0..1000_u64 {
+            let now = start + std::time::Duration::from_millis(tick * 10);
+            let frame: Frame = std::array::from_fn(|i| ((tick as usize * FRAME_SAMPLES + i) as f32 * 0.02).sin() * 0.3);
+            if let Some(encoded) = encoder.encode(&frame).unwrap() {
+                let packet = packetizer.packetize(&encoded);
+                sent += 1;
+                if !lost(sent) {
+                    receiver.insert_packet(incoming(now, packet.seq, packet.media_time, packet.kind, packet.payload));
+                }
+            }
+            receiver.get_audio(now, &mut [0.0; FRAME_SAMPLES]);
+        }
+        assert!((-12.0..-8.0).contains(&receiver.level().dbfs()));
+        receiver.statistics()
+    }
+
+    fn incoming(
+        arrival: Instant,
+        seq: SeqNo,
+        media_time: MediaTime,
+        kind: PayloadKind,
+        payload: Bytes,
+    ) -> IncomingPacket {
+        IncomingPacket { arrival, ssrc: 1, seq, media_time, marker: false, kind, payload }
+    }
+
+    #[test]
+    fn copies_replace_lost_packets_once_the_target_has_learned_to_wait() {
+        let clean = received(|_| false);
+        assert_eq!((clean.redundant_used, clean.lost), (0, 0));
+        assert!(clean.target_delay_ms <= 10.0, "{clean:?}");
+        let lossy = received(|packet| packet % 10 < 2);
+        assert!((90..=100).contains(&lossy.lost), "{lossy:?}");
+        assert!(lossy.redundant_used >= 90, "{lossy:?}");
+        assert!(lossy.concealed_samples <= 12 * 960, "{lossy:?}");
+    }
+
+    #[test]
+    fn damaged_red_is_counted_not_played() {
+        let mut receiver = Receiver::new(ReceiverSettings::default()).unwrap();
+        for payload in [&[][..], &[0x80], &[0xff, 0xff, 0xff, 0xff, 0x6f, 1, 2], &[0x6f]] {
+            let packet =
+                incoming(Instant::now(), SeqNo(1), MediaTime(1), PayloadKind::Red, Bytes::copy_from_slice(payload));
+            assert_eq!(receiver.insert_packet(packet), Inserted::Invalid);
+        }
+        assert_eq!(receiver.statistics().invalid, 4);
     }
 }

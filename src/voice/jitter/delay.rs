@@ -176,7 +176,7 @@ impl WindowedMinimum {
 /// percent of loss costs about as much as 200 ms below the knee of the delay curve; conversations suffer earlier.
 const MS_PER_PERCENT_LATE: f32 = 60.0;
 /// Time in which a frame's weight falls to 1/e, milliseconds of received audio.
-const MEMORY_MS: f32 = 2000.0;
+const MEMORY_MS: f32 = 1200.0;
 /// Delay before anything is known, and what that guess weighs.
 const INITIAL_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 100;
 const INITIAL_WEIGHT_MS: f32 = 40.0;

@@ -235,6 +235,13 @@ impl JitterBuffer {
         done
     }
 
+    /// Media time of the next sample to be heard; `None` while the sender pauses or has not begun. While something is
+    /// concealed that may still come, it stands still.
+    pub fn playout_time(&self) -> Option<MediaTime> {
+        let source = self.source.as_ref().filter(|_| self.phase != Phase::Pause)?;
+        Some(source.media_time(self.cursor - self.sync.future_len() as i64))
+    }
+
     pub fn statistics(&mut self) -> JitterStats {
         let target = self.delay.target_lag() - self.delay.fastest_lag(self.clock);
         self.counters.statistics(self.source.as_ref(), target, self.packets.len())

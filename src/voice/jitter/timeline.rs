@@ -68,6 +68,11 @@ impl Source {
         }
     }
 
+    /// The sender's own name for a moment of its media.
+    pub fn media_time(&self, time: ExtendedTime) -> MediaTime {
+        MediaTime(self.newest_time.0.0.wrapping_add((time - self.newest_time.1) as u32))
+    }
+
     /// Whether the number is so far off that the packet is a stray, or the sender began anew (RFC 3550 A.1).
     pub fn is_jump(&self, position: Position) -> bool {
         let steps = position.seq - self.newest_seq.1;
