@@ -194,6 +194,7 @@ impl Desk {
             LinkEvent::Connected(path) => {
                 self.note_path(call, media_path(&path));
                 self.join_voice(call);
+                self.switchboard.handle_link(call, CallNews::Connected, now);
             }
             LinkEvent::Disconnected => self.switchboard.handle_link(call, CallNews::Interrupted, now),
             LinkEvent::Reconnected(path) => {
@@ -217,7 +218,7 @@ impl Desk {
                 Ok(message) => self.switchboard.handle_message(call, message, now),
                 Err(why) => tracing::debug!(%why, "unreadable message on the data channel"),
             },
-            LinkEvent::ChannelOpen => self.switchboard.handle_link(call, CallNews::Connected, now),
+            LinkEvent::ChannelOpen => self.switchboard.handle_link(call, CallNews::ChannelOpen, now),
             // An authenticated goodbye of the transport: the peer hung up and its BYE was lost.
             LinkEvent::Closed => self.switchboard.handle_message(call, Message::Bye(EndReason::HangUp), now),
         }
