@@ -85,7 +85,9 @@ fn the_voice_path_does_not_allocate() {
             let _ = receiver.statistics();
         });
     }
-    for operation in [Operation::Normal, Operation::Accelerate, Operation::PreemptiveExpand, Operation::Merge, Operation::Expand] {
+    for operation in
+        [Operation::Normal, Operation::Accelerate, Operation::PreemptiveExpand, Operation::Merge, Operation::Expand]
+    {
         assert!(seen[operation as usize] > 0, "{operation:?} was not tried: {seen:?}");
     }
     assert!(receiver.statistics().redundant_used > 0);

@@ -105,8 +105,7 @@ pub(super) struct Desk {
 
 /// Runs until [`super::CommandKind::Shutdown`] or until the last handle and front end are gone.
 pub(super) async fn run(furniture: Furniture) {
-    let Furniture { options, me, store, control, mut asks, online, media, backstage, wake, first_failures } =
-        furniture;
+    let Furniture { options, me, store, control, mut asks, online, media, backstage, wake, first_failures } = furniture;
     let (inbox, mut inputs) = mpsc::channel(INPUT_QUEUE);
     let (voice_news, mut voice) = mpsc::channel(VOICE_NEWS_QUEUE);
     let (rendezvous, mut network) = match online {
