@@ -147,7 +147,7 @@ impl JitterBuffer {
             return self.rebuild_from_fec(gap, fec_reach);
         }
         let step = wanted.next_multiple_of(MIN_STEP_SAMPLES).min(gap - fec_reach).min(FRAME_SAMPLES);
-        if step % MIN_STEP_SAMPLES == 0 && self.dred_reach() >= gap as i64 {
+        if step.is_multiple_of(MIN_STEP_SAMPLES) && self.dred_reach() >= gap as i64 {
             let decoded = self.decoder.decode_dred(&self.dred, SampleCount(gap as u32), &mut self.pcm[..step]);
             if decoded == Ok(step) {
                 self.counters.dred_used += 1;
