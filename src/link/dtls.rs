@@ -125,8 +125,10 @@ impl HandshakeGuard {
             return Verdict::Pass;
         }
         let Some(handshake) = Handshake::parse(datagram) else { return Verdict::Pass };
-        // A core that has said nothing may not have begun: it may drop this ClientHello, and needs the next one.
+        // A core that has said nothing may not have begun: it may drop this ClientHello, and needs the next one. The
+        // one that it does answer is the last before our first flight; when that comes again, the flight was lost.
         if self.phase == Phase::Idle {
+            self.seen = handshake.messages.into_iter().collect();
             return Verdict::Pass;
         }
         // What comes under keys cannot be told apart. As long as our side is not complete it is news.

@@ -310,13 +310,7 @@ impl JitterBuffer {
     ///
     /// A frame that missed the coming tick by a hair, or would miss it if it came a hair later, counts as if it had:
     /// so the target moves before playout suffers.
-    fn note_available(
-        &mut self,
-        header: &PacketHeader,
-        seq: ExtendedSeq,
-        time: ExtendedTime,
-        samples: SampleCount,
-    ) {
+    fn note_available(&mut self, header: &PacketHeader, seq: ExtendedSeq, time: ExtendedTime, samples: SampleCount) {
         if !self.source.as_mut().is_some_and(|source| source.cover(seq)) {
             return;
         }

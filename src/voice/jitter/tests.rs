@@ -121,7 +121,9 @@ fn an_empty_buffer_is_silent_and_a_stream_that_ends_fades_out() {
     bench.play(1, &packets(steady(Ptime::Ms20), 100), 2);
     let tail: Vec<_> = (0..100).map(|_| bench.get()).collect();
     assert!(tail.iter().any(|(operation, _)| *operation == Operation::Expand));
-    assert!(tail[40..].iter().all(|(operation, frame)| *operation == Operation::Silence && *frame == [0.0; FRAME_SAMPLES]));
+    assert!(
+        tail[40..].iter().all(|(operation, frame)| *operation == Operation::Silence && *frame == [0.0; FRAME_SAMPLES])
+    );
     let step = |frame: &Frame| frame.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
     assert!(tail.iter().all(|(_, frame)| step(frame) < 0.1), "no click");
 }
@@ -140,7 +142,7 @@ fn duplicates_late_packets_and_rubbish_are_told_apart() {
         bench.get();
     }
     bench.get();
-        bench.get();
+    bench.get();
     assert_eq!(bench.insert(1, &stream[20]), Inserted::Late);
     assert_eq!(bench.insert(1, &(SeqNo(9), MediaTime(9), Bytes::from_static(&[3]))), Inserted::Invalid);
     assert_eq!(bench.insert(1, &(SeqNo(9), MediaTime(9), Bytes::new())), Inserted::Invalid);
@@ -158,8 +160,10 @@ fn a_sender_that_begins_anew_is_followed_at_once_and_strays_are_not() {
     assert!(operations[2..].iter().all(|operation| *operation >= Operation::Normal));
     assert_eq!(bench.insert(1, &stream[30]), Inserted::Invalid, "left over from the former source");
     // The same SSRC with new numbers: the second packet in a row proves it.
-    let restarted: Vec<_> =
-        stream.iter().map(|(seq, time, payload)| (seq.add(20_000), MediaTime(time.0 ^ 1 << 31), payload.clone())).collect();
+    let restarted: Vec<_> = stream
+        .iter()
+        .map(|(seq, time, payload)| (seq.add(20_000), MediaTime(time.0 ^ 1 << 31), payload.clone()))
+        .collect();
     assert_eq!(bench.insert(2, &restarted[0]), Inserted::Invalid);
     bench.get();
     let operations = bench.play(2, &restarted[1..40], 2);
