@@ -172,7 +172,7 @@ fn play(me: &PersonKey, steps: &[Step], mut after: impl FnMut(&Switchboard, &Ste
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn nothing_panics_and_the_end_is_the_end(steps in proptest::collection::vec(any_step(), 0..80)) {
