@@ -26,7 +26,6 @@
 pub mod audio;
 pub mod base;
 pub mod call;
-#[allow(clippy::disallowed_methods, reason = "a front end is where time enters")]
 pub mod cli;
 pub mod control;
 #[allow(clippy::disallowed_methods, reason = "the engine hands the time to the rooms that have none")]
@@ -37,6 +36,5 @@ pub mod nat;
 pub mod rendezvous;
 pub mod store;
 #[cfg(feature = "gui")]
-#[allow(clippy::disallowed_methods, reason = "a front end is where time enters")]
 pub mod ui;
 pub mod voice;

@@ -1,6 +1,6 @@
 //! Rings, for the callee on the ring device and for the caller as ringback.
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::audio::{RingTone, Ringing, SinkSpec};
 
@@ -8,7 +8,7 @@ use crate::audio::{RingTone, Ringing, SinkSpec};
 /// same.
 pub(super) struct Ringer {
     /// Dropping it wakes the ringing thread, which closes the device.
-    _until: Sender<()>,
+    _until: SyncSender<()>,
 }
 
 impl Ringer {
@@ -17,7 +17,7 @@ impl Ringer {
         if *sink == SinkSpec::Null {
             return None;
         }
-        let (until, dropped) = channel::<()>();
+        let (until, dropped) = sync_channel::<()>(0);
         let sink = sink.clone();
         let ring = move || match RingTone::start(ringing, &sink) {
             // Returns when the ringer is dropped.

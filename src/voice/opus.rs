@@ -4,7 +4,7 @@
 //! in its `*_create` functions. Every length that reaches C is taken from a slice, so no call can read or write beyond
 //! what Rust owns; libopus answers wrong lengths and damaged packets with an error code.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the foreign function interface of libopus")]
 
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
