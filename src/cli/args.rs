@@ -1,5 +1,7 @@
 //! The command line.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "these comments are the help text, in its own notation")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -157,7 +159,7 @@ pub fn option_names() -> std::collections::BTreeSet<String> {
     use clap::CommandFactory;
     let command = Cli::command();
     let verbs = command.get_subcommands().filter(|verb| !["contacts", "history"].contains(&verb.get_name()));
-    verbs.flat_map(|verb| verb.get_arguments()).filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
+    verbs.flat_map(clap::Command::get_arguments).filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]

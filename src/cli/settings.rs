@@ -1,6 +1,8 @@
 //! Groups of options. Each group is at once a part of the command line and a section of `config.toml`, so that every
 //! option has a key: its long name.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "these comments are the help text, in its own notation")]
+
 use clap::Args;
 use serde::Deserialize;
 

@@ -43,6 +43,12 @@ impl Search {
     pub(super) fn seq(&self) -> Option<u64> {
         self.newest.as_ref().map(|(seq, _)| *seq)
     }
+
+    /// The newest valid record, unless it says that the person has left.
+    #[cfg(test)]
+    fn presence(&self) -> Option<&Presence> {
+        self.newest.as_ref().map(|(_, presence)| presence).filter(|presence| !presence.withdrawn)
+    }
 }
 
 /// The periods in which a clock that is wrong by up to [`CLOCK_SKEW`] may be: one, or two near midnight. Publishers and

@@ -1,6 +1,8 @@
 //! The voice through bad networks, in virtual time: an hour takes seconds, and every run is the same.
 
+#[allow(dead_code, reason = "figures that not every scenario asks for")]
 mod harness;
+#[allow(dead_code, reason = "networks that not every scenario uses")]
 mod network;
 
 use harness::{Outcome, Scenario, looped, simulate, speech};

@@ -4,7 +4,7 @@ mod config;
 mod host;
 mod open;
 
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -51,6 +51,10 @@ fn list() -> Result<Vec<DeviceInfo>, AudioError> {
     Ok(list)
 }
 
+/// Opening one stream while another one is being opened or closed makes PulseAudio's client refuse with "Invalid
+/// argument": a ring tone that ends and a speaker that opens do that at every answered call.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Runs a job that talks to the sound system on a thread of its own, so that a stuck server costs a thread and not the
 /// program. What comes too late is dropped there, which closes it.
 fn within<T: Send + 'static>(deadline: Duration, job: impl FnOnce() -> T + Send + 'static) -> Result<T, AudioError> {
@@ -58,6 +62,7 @@ fn within<T: Send + 'static>(deadline: Duration, job: impl FnOnce() -> T + Send 
     thread::Builder::new()
         .name("audio-device".into())
         .spawn(move || {
+            let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
             let _quiet = host::quiet_alsa();
             let _ = done.send(job());
         })

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{ANSWERER, OFFERER, Weather, World, packet};
-use crate::base::PayloadKind;
-use crate::link::api::{FailReason, LinkEvent};
+use super::world::{Weather, World};
+use crate::link::api::LinkEvent;
 
 fn connected(event: &LinkEvent) -> bool {
     matches!(event, LinkEvent::Connected(_))
