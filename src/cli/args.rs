@@ -13,8 +13,9 @@ use super::settings::{AnswerSettings, AudioSettings, CallSettings, DemoSettings,
 /// Without a verb the desktop client opens. Options can also be written in config.toml in the profile, under the same
 /// names without the dashes, in the sections [network], [audio], [call], [answer] and [demo]; the command line wins.
 #[derive(Debug, Parser)]
-#[command(name = "twocans", version, max_term_width = 110, subcommand_help_heading = "Verbs")]
-#[command(subcommand_value_name = "VERB", disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(name = "twocans", version, max_term_width = 110, hide_possible_values = true)]
+#[command(subcommand_help_heading = "Verbs", subcommand_value_name = "VERB", disable_help_subcommand = true)]
+#[command(after_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,

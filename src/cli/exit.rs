@@ -67,7 +67,8 @@ pub fn failure_of(reason: EndReason, peer: &str) -> Option<Failure> {
             FailureKind::Unreachable,
             Retry::Later,
             format!(
-                "{peer} is known but could not be reached; they may just have gone offline. Try again in a minute."
+                "{peer} could not be reached: they may just have gone offline, or no node answers over your network. \
+                 Try again in a minute."
             ),
         ),
         R::ConnectionLost => (

@@ -185,7 +185,5 @@ fn client(
 
 #[cfg(not(feature = "gui"))]
 fn client(_: &Path, _: ConfigFile, _: Option<&str>, _: bool, _: MonotonicClock) -> Result<Next, Failure> {
-    Err(usage(
-        "this twocans was built without the desktop client; try `twocans demo`, or `twocans call LINK` to talk from here",
-    ))
+    Err(usage("this twocans has no desktop client; try `twocans demo`, or `twocans call LINK` to talk from here"))
 }

@@ -59,7 +59,7 @@ impl App {
     /// Never blocks; a wish that the engine cannot take now is told.
     pub fn send(&mut self, kind: CommandKind) {
         if let Err(why) = self.engine.send(kind) {
-            self.notice = Some((why.to_string(), true));
+            self.notice = Some((words::sentence(&why.to_string()), true));
         }
     }
 
@@ -107,7 +107,7 @@ impl App {
                 self.notice = Some(words::end(*reason, &name, *talked));
             }
             Event::Failed(failure) | Event::CommandFinished { result: Err(failure), .. } => {
-                self.notice = Some((failure.detail.clone(), true));
+                self.notice = Some((words::sentence(&failure.detail), true));
             }
             Event::Stopped => ctx.send_viewport_cmd(ViewportCommand::Close),
             _ => {}

@@ -40,6 +40,14 @@ pub fn callable(nodes: u32) -> String {
     }
 }
 
+/// Other rooms write their errors without a capital and a full stop.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.trim().chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let stop = if text.trim_end().ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{stop}", letters.as_str())
+}
+
 /// A person without a name.
 pub fn short(person: &Person) -> String {
     let key = person.to_string();

@@ -49,8 +49,9 @@ fn field(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     label(ui, words::DIAL_BODY, Type::Small, palette.text2);
     ui.add_space(space::S);
     let typed = app.dial_text.trim();
-    let link: Option<Result<Link, String>> =
-        (!typed.is_empty()).then(|| typed.parse::<Link>().map_err(|why| why.to_string())).map(|parsed| match parsed {
+    let link: Option<Result<Link, String>> = (!typed.is_empty())
+        .then(|| typed.parse::<Link>().map_err(|why| words::sentence(&why.to_string())))
+        .map(|parsed| match parsed {
             Ok(link) if Some(link.person) == now.me => Err(words::OWN_LINK.to_owned()),
             parsed => parsed,
         });
