@@ -54,12 +54,6 @@ impl Member {
         Self { orders, addresses: addresses.recv().unwrap(), published, thread }
     }
 
-    fn look_up(&self, person: Person) -> LookupReport {
-        let (reply, report) = channel();
-        self.orders.blocking_send(Order::LookUp(person, reply)).ok().unwrap();
-        report.recv_timeout(Duration::from_secs(30)).expect("a lookup ends")
-    }
-
     /// Waits until the person's record lies on at least that many nodes.
     fn wait_published(&self, at_least: u32) -> u32 {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -108,14 +102,22 @@ fn choose(step: &mut u64, below: usize) -> usize {
     ((*step >> 33) % below as u64) as usize
 }
 
+/// Asks one member.
+fn look_up(orders: &mpsc::Sender<Order>, person: Person) -> LookupReport {
+    let (reply, report) = channel();
+    orders.blocking_send(Order::LookUp(person, reply)).ok().unwrap();
+    report.recv_timeout(Duration::from_secs(30)).expect("a lookup ends")
+}
+
 /// All lookups, each asker's one after the other; prints and checks what came of them.
 fn look_everybody_up(what: &str, askers: &[Member], people: &[Person]) {
     let reports: Vec<LookupReport> = thread::scope(|scope| {
-        let ask = |(index, asker): (usize, &'_ Member)| {
+        let ask = |(index, orders): (usize, mpsc::Sender<Order>)| {
             let mut step = index as u64;
-            (0..LOOKUPS / ASKERS).map(|_| asker.look_up(people[choose(&mut step, people.len())])).collect::<Vec<_>>()
+            (0..LOOKUPS / ASKERS).map(|_| look_up(&orders, people[choose(&mut step, people.len())])).collect::<Vec<_>>()
         };
-        let asking: Vec<_> = askers.iter().enumerate().map(|asker| scope.spawn(move || ask(asker))).collect();
+        let askers = askers.iter().map(|asker| asker.orders.clone()).enumerate();
+        let asking: Vec<_> = askers.map(|asker| scope.spawn(move || ask(asker))).collect();
         asking.into_iter().flat_map(|asking| asking.join().unwrap()).collect()
     });
     assert_eq!(reports.len(), LOOKUPS);

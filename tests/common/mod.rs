@@ -16,8 +16,7 @@
 //! | [`pulse`] | a private PulseAudio server with virtual microphones and speakers |
 //! | [`skip`] | a test that cannot run here says so |
 
-// Every test binary compiles all of this and uses its part.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test binary compiles all of this and uses its part")]
 
 pub mod contract;
 pub mod figures;

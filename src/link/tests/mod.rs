@@ -2,4 +2,5 @@
 
 mod loopback;
 mod simulated;
+#[allow(dead_code, reason = "the world offers more than each test needs")]
 mod world;
