@@ -72,7 +72,7 @@ pub struct Limits {
     pub pipe_rate_per_node: Rate,
     pub pipe_rate_per_address: Rate,
 
-    /// Presence records kept for others.
+    /// Presence records kept for others; new ones are refused beyond, until some expire.
     pub records: usize,
     pub record_rate_per_node: Rate,
     pub record_rate_per_address: Rate,

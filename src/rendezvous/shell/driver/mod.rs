@@ -422,8 +422,8 @@ impl Driver {
     }
 
     fn tell(&self, event: RendezvousEvent) {
-        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
-            tracing::warn!(?event, "nobody reads the node's events; one was dropped");
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
+            tracing::warn!("nobody reads the node's events; one was dropped");
         }
     }
 
