@@ -150,6 +150,7 @@ impl Wake {
 #[derive(Debug)]
 pub struct StreamHealth {
     opened: Instant,
+    rate_hz: u32,
     callbacks: AtomicU64,
     frames: AtomicU64,
     xruns: AtomicU64,
@@ -172,9 +173,11 @@ pub enum StreamFault {
 }
 
 impl StreamHealth {
-    pub(super) fn new(opened: Instant) -> Self {
+    /// Of a stream that was opened right now.
+    pub fn new(rate_hz: u32) -> Self {
         Self {
-            opened,
+            opened: Instant::now(),
+            rate_hz,
             callbacks: AtomicU64::new(0),
             frames: AtomicU64::new(0),
             xruns: AtomicU64::new(0),
@@ -183,6 +186,10 @@ impl StreamHealth {
             device_latency_us: AtomicU32::new(0),
             fault: AtomicU8::new(0),
         }
+    }
+
+    pub fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Callbacks so far.
@@ -204,6 +211,11 @@ impl StreamHealth {
     /// 0 before the first callback.
     pub fn callback_frames(&self) -> u32 {
         self.callback_frames.load(Ordering::Relaxed)
+    }
+
+    /// [`Self::callback_frames`] as a time.
+    pub fn callback_period(&self) -> Duration {
+        Duration::from_secs(u64::from(self.callback_frames())) / self.rate_hz.max(1)
     }
 
     /// Time between the callback and the microphone's membrane or the speaker's cone, as the driver reports it; the

@@ -4,6 +4,25 @@ use super::super::{AudioError, AudioRole};
 use cpal::Device;
 use cpal::traits::{DeviceTrait, HostTrait};
 
+/// Which sound system, where there are several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// A server if one answers, else the cards.
+    Best,
+    Server,
+    Cards,
+}
+
+impl Which {
+    /// The one that an id belongs to: a card can be used although a server runs.
+    pub fn of_id(id: &str) -> Self {
+        if id.starts_with(CARD_PREFIX) { Self::Cards } else { Self::Best }
+    }
+}
+
+/// Ids of cards, in contrast to a server's devices.
+pub const CARD_PREFIX: &str = "alsa:";
+
 /// A sound system that answers, and its devices.
 pub struct System {
     host: linux::Host,
@@ -14,15 +33,14 @@ pub struct System {
 const MAX_KNOWN: usize = 6;
 
 impl System {
-    pub fn connect() -> Result<Self, AudioError> {
-        let (host, devices) = linux::connect(None)?;
+    pub fn connect(which: Which) -> Result<Self, AudioError> {
+        let (host, devices) = linux::connect(which)?;
         Ok(Self { host, devices })
     }
 
-    /// The system that an id belongs to: an `alsa:` device can be used although a sound server runs.
-    pub fn connect_for(id: &str) -> Result<Self, AudioError> {
-        let (host, devices) = linux::connect(Some(id))?;
-        Ok(Self { host, devices })
+    /// Whether a sound server stands before the devices.
+    pub fn is_served(&self) -> bool {
+        linux::is_server(&self.host)
     }
 
     pub fn devices(&self, role: AudioRole) -> impl Iterator<Item = &Device> {
@@ -50,15 +68,14 @@ impl System {
         by(&|device| device.id().is_ok_and(|id| id.to_string() == wanted))
             .or_else(|| by(&|device| device.id().is_ok_and(|id| id.id() == wanted)))
             .or_else(|| by(&|device| device.description().is_ok_and(|text| text.name() == wanted)))
-            .ok_or_else(|| AudioError::UnknownDevice {
-                id: wanted.to_owned(),
-                role,
-                known: self
-                    .devices(role)
-                    .filter_map(|device| Some(device.id().ok()?.to_string()))
-                    .take(MAX_KNOWN)
-                    .collect(),
-            })
+            .ok_or_else(|| AudioError::UnknownDevice { id: wanted.to_owned(), role, known: self.known(role) })
+    }
+}
+
+impl System {
+    fn known(&self, role: AudioRole) -> Vec<String> {
+        let ids = self.devices(role).filter(|device| linux::is_useful(device)).filter_map(|device| device.id().ok());
+        ids.map(|id| id.to_string()).take(MAX_KNOWN).collect()
     }
 }
 
@@ -77,7 +94,7 @@ fn serves(device: &Device, role: AudioRole) -> bool {
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::quiet_alsa;
+pub use linux::{is_useful, quiet_alsa};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -87,7 +104,7 @@ mod linux {
     use cpal::traits::{DeviceTrait, HostTrait};
     use cpal::{Device, HostId};
 
-    use super::AudioError;
+    use super::{AudioError, Which};
 
     /// Shared: a connection to a sound server is kept for the life of the process, because cpal's client leaves a
     /// thread and a socket behind for each one that is dropped.
@@ -101,17 +118,24 @@ mod linux {
         }
     }
 
-    /// Connects to the system that `id` names, or to the best one. ALSA is not touched while a server answers: it
-    /// would only show the server's devices again, under other names.
-    pub fn connect(id: Option<&str>) -> Result<(Host, Vec<Device>), AudioError> {
-        if id.is_none_or(|id| !id.starts_with("alsa:"))
-            && let Some(found) = pulse()
-        {
-            return Ok(found);
+    /// ALSA is not touched while a server answers: it would only show the server's devices again, under other names.
+    pub fn connect(which: Which) -> Result<(Host, Vec<Device>), AudioError> {
+        let served = if which == Which::Cards { None } else { pulse() };
+        match served {
+            Some(found) => Ok(found),
+            None if which == Which::Server => Err(AudioError::NoSoundSystem),
+            None => cards(),
         }
+    }
+
+    pub fn is_server(host: &Host) -> bool {
+        host.id() == HostId::PulseAudio
+    }
+
+    fn cards() -> Result<(Host, Vec<Device>), AudioError> {
         let host = cpal::host_from_id(HostId::Alsa).map_err(|_| AudioError::NoSoundSystem)?;
-        let devices: Vec<Device> = host.devices().map_err(|_| AudioError::NoSoundSystem)?.filter(is_useful).collect();
-        if devices.is_empty() { Err(AudioError::NoSoundSystem) } else { Ok((Host(Arc::new(host)), devices)) }
+        let devices: Vec<Device> = host.devices().map_err(|_| AudioError::NoSoundSystem)?.collect();
+        if devices.iter().any(is_useful) { Ok((Host(Arc::new(host)), devices)) } else { Err(AudioError::NoSoundSystem) }
     }
 
     fn pulse() -> Option<(Host, Vec<Device>)> {
@@ -132,7 +156,7 @@ mod linux {
 
     /// ALSA lists every plug-in under every name; what is left here are the ones that convert rates and formats, which
     /// any card can be used through, and the cards' own ends.
-    fn is_useful(device: &Device) -> bool {
+    pub fn is_useful(device: &Device) -> bool {
         const PREFIXES: [&str; 3] = ["sysdefault:", "plughw:", "hw:"];
         const PLUG_INS: [&str; 7] = ["null", "lavrate", "samplerate", "speexrate", "speex", "upmix", "vdownmix"];
         device.id().is_ok_and(|id| {
@@ -151,21 +175,29 @@ mod linux {
 #[cfg(not(target_os = "linux"))]
 use other as linux;
 #[cfg(not(target_os = "linux"))]
-pub use other::quiet_alsa;
+pub use other::{is_useful, quiet_alsa};
 
 #[cfg(not(target_os = "linux"))]
 mod other {
     use cpal::Device;
     use cpal::traits::HostTrait;
 
-    use super::AudioError;
+    use super::{AudioError, Which};
 
     pub use cpal::Host;
 
-    pub fn connect(_id: Option<&str>) -> Result<(Host, Vec<Device>), AudioError> {
+    pub fn connect(_only_one: Which) -> Result<(Host, Vec<Device>), AudioError> {
         let host = cpal::default_host();
         let devices: Vec<Device> = host.devices().map_err(|_| AudioError::NoSoundSystem)?.collect();
         if devices.is_empty() { Err(AudioError::NoSoundSystem) } else { Ok((host, devices)) }
+    }
+
+    pub fn is_server(_host: &Host) -> bool {
+        false
+    }
+
+    pub fn is_useful(_device: &Device) -> bool {
+        true
     }
 
     /// There is no ALSA here.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, Device, Error, ErrorKind, FromSample, I24, SampleFormat, SizedSample, U24};
@@ -14,7 +14,7 @@ use super::super::{
     Wake,
 };
 use super::config::{Chosen, choose, is_served};
-use super::host::System;
+use super::host::{System, Which};
 use super::{ANSWER_DEADLINE, within};
 
 /// An open device; dropping it closes the device.
@@ -31,7 +31,7 @@ pub fn open_input(id: Option<&str>, frames: u32, wake: Wake) -> Result<Input, Au
         let (device, name) = find(AudioRole::Microphone, id.as_deref())?;
         open_with_fallback(&device, AudioRole::Microphone, frames, |chosen| {
             let (producer, samples) = ring(chosen);
-            let health = Arc::new(StreamHealth::new(Instant::now()));
+            let health = Arc::new(StreamHealth::new(chosen.config.sample_rate));
             let callback = CaptureCallback::new(producer, channels(chosen), health.clone(), wake.clone());
             let running = start_input(&device, chosen, callback, &health, &wake)?;
             let stream = Stream::new(health, Gate::closed(), Some(name.clone()), running);
@@ -47,7 +47,7 @@ pub fn open_output(role: AudioRole, id: Option<&str>, frames: u32, wake: Wake) -
         let (device, name) = find(role, id.as_deref())?;
         open_with_fallback(&device, role, frames, |chosen| {
             let (samples, consumer) = ring(chosen);
-            let health = Arc::new(StreamHealth::new(Instant::now()));
+            let health = Arc::new(StreamHealth::new(chosen.config.sample_rate));
             let callback = PlaybackCallback::new(consumer, channels(chosen), health.clone(), wake.clone());
             let running = start_output(&device, chosen, callback, &health, &wake)?;
             let stream = Stream::new(health, Gate::closed(), Some(name.clone()), running);
@@ -67,8 +67,8 @@ impl Drop for DeviceStream {
 
 fn find(role: AudioRole, id: Option<&str>) -> Result<(Device, DeviceName), AudioError> {
     let device = match id {
-        Some(id) => System::connect_for(id)?.find(role, id)?,
-        None => System::connect()?.default_device(role).ok_or(AudioError::NoDevice(role))?,
+        Some(id) => System::connect(Which::of_id(id))?.find(role, id)?,
+        None => System::connect(Which::Best)?.default_device(role).ok_or(AudioError::NoDevice(role))?,
     };
     let id = device.id().map_or_else(|_| String::new(), |id| id.to_string());
     let name = device.description().map_or_else(|_| id.clone(), |text| text.name().to_owned());
