@@ -1,13 +1,12 @@
 //! Sound devices, with a real PulseAudio and real virtual devices.
 
-#[path = "common/pulse.rs"]
-mod pulse;
+mod common;
 
 use std::f32::consts::TAU;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pulse::{Lab, in_lab, without_server};
+use common::device_lab::{Lab, in_lab, without_server};
 use twocans::audio::{
     AudioError, AudioRole, Input, Output, RingTone, Ringing, SinkSpec, SourceSpec, Wake, devices, open_input,
     open_output,

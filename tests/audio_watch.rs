@@ -1,13 +1,12 @@
 //! Devices that come and go during a call, with a real PulseAudio: unplugging is unloading the virtual device.
 
-#[path = "common/pulse.rs"]
-mod pulse;
+mod common;
 
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pulse::{Lab, in_lab};
+use common::device_lab::{Lab, in_lab};
 use twocans::audio::{
     AudioRole, Change, SinkSpec, Sound, SourceSpec, Wake, Watch, WatchNews, WatchOptions, open_input, open_output,
 };

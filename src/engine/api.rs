@@ -28,7 +28,8 @@ pub enum CommandKind {
     /// Refuse an incoming call.
     Decline { call: CallId },
     /// End a call in whatever state it is: cancels a dial, hangs up a conversation.
-    HangUp { call: CallId },
+    /// `reason` is [`EndReason::HangUp`] or [`EndReason::TimeLimit`].
+    HangUp { call: CallId, reason: EndReason },
     /// Stop or resume sending our microphone, in all calls.
     SetMuted { muted: bool },
     /// Stop or resume playing anything, in all calls; implies muting, as in every voice program.
@@ -108,6 +109,8 @@ pub enum Event {
         /// When sample 0 of a `file:` microphone was, or will be, played; `None` for other sources.
         audio_t0: Option<Instant>,
     },
+    /// Both had dialled each other: this dial goes on as the call `by`, which answers itself. The last event of `call`.
+    Replaced { call: CallId, by: CallId },
     PathChanged { call: CallId, path: MediaPath },
     Reconnecting { call: CallId, reason: String },
     Reconnected { call: CallId, gap: Duration },
@@ -262,7 +265,6 @@ pub struct Snapshot {
     pub super_peer: bool,
     /// Nodes that store our presence; 0 means that nobody can call us yet.
     pub presence_acks: u32,
-    pub connections: u32,
     pub calls: Vec<SnapshotCall>,
     pub muted: bool,
     pub deafened: bool,
@@ -279,7 +281,6 @@ pub struct SnapshotCall {
     pub connected_at: Option<Instant>,
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
-    pub safety_words: Vec<String>,
     pub peer_muted: bool,
 }
 

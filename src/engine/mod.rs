@@ -1,8 +1,21 @@
 //! Joins the rooms: [`Command`] in; [`Event`] and [`Snapshot`] out.
 
 mod api;
+mod clock;
+mod desk;
 mod handle;
+mod link_task;
 mod options;
+mod profile;
+pub mod quality;
+mod remote;
+mod ringer;
+mod session;
+mod sound;
+mod start;
+mod tally;
+mod usage;
+mod voice_thread;
 
 pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;
@@ -12,7 +25,11 @@ pub use api::{
     CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind,
     LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, Stamped, Summary,
 };
+pub use clock::MonotonicClock;
 pub use handle::{Engine, Events, SendError};
 pub use options::{
     AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
 };
+pub use profile::my_link;
+pub use remote::{RemoteVerb, ask_running};
+pub use start::devices;

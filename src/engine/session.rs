@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::desk::DeskInput;
-use crate::base::{CallId, Person};
-use crate::call::Message;
-use crate::identity::{Initiator, Link, PersonKey, Responder, Session};
-use crate::rendezvous::{Rendezvous, RingError, SignalReceiver, SignalSender, SignalStream};
+use crate::base::CallId;
+use crate::call::{Invite, Message};
+use crate::identity::{Initiator, Link, PersonKey, Responder, Session, SessionError, version_refusal};
+use crate::rendezvous::{Rendezvous, RingFailure, SignalReceiver, SignalSender, SignalStream};
 
 /// Streams tried for one dial: every relay of the callee, the callee itself, and a retry.
 const FLIGHTS: usize = 6;
@@ -59,8 +59,7 @@ pub(super) enum Verdict {
 /// Somebody's INVITE, already authenticated.
 pub(super) struct Invitation {
     pub session: SessionHandle,
-    pub from: Person,
-    pub message: Message,
+    pub invite: Invite,
     pub verdict: oneshot::Sender<Verdict>,
 }
 
@@ -96,26 +95,26 @@ async fn first_answer(
     me: &PersonKey,
     to: &Link,
     invite: &Message,
-) -> Result<Answered, RingError> {
+) -> Result<Answered, RingFailure> {
     let payload = invite.encode();
     let (mut initiators, mut flights) = (Vec::new(), Vec::new());
     for _ in 0..FLIGHTS {
         let (initiator, flight) =
-            Initiator::start(me, to.person, &payload).map_err(|_| RingError::NotFound)?;
+            Initiator::start(me, to.person, &payload).map_err(|_| RingFailure::NotFound)?;
         initiators.push(Some(initiator));
         flights.push(flight);
     }
-    let mut attempts = rendezvous.ring(to.person, to.hints.clone(), flights);
+    let mut attempts = rendezvous.ring(to.person, &to.hints, flights);
     let mut waiting: JoinSet<Option<Answered>> = JoinSet::new();
-    let mut why = RingError::NotFound;
+    let mut why = RingFailure::NotFound;
     let mut open = true;
     while open || !waiting.is_empty() {
         tokio::select! {
             attempt = attempts.recv(), if open => match attempt {
                 None => open = false,
-                Some(Err(error)) => why = why.max(error),
+                Some(Err(failure)) => why = likelier(why, failure),
                 Some(Ok(rung)) => if let Some(initiator) = initiators.get_mut(rung.flight).and_then(Option::take) {
-                    why = why.max(RingError::Unreachable);
+                    why = likelier(why, RingFailure::Refused);
                     waiting.spawn(reply_of(rung.stream, initiator));
                 },
             },
@@ -129,6 +128,17 @@ async fn first_answer(
     Err(why)
 }
 
+/// Of two failed ways, the one that tells more: a person who was reached in part is there.
+fn likelier(one: RingFailure, other: RingFailure) -> RingFailure {
+    let rank = |failure: &RingFailure| match failure {
+        RingFailure::NotFound => 0,
+        RingFailure::NotHere => 1,
+        RingFailure::Unreachable => 2,
+        RingFailure::Refused => 3,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
 /// `None` when the stream ends or speaks nonsense; another one may do better.
 async fn reply_of(mut stream: SignalStream, initiator: Initiator) -> Option<Answered> {
     let reply = timeout(REPLY_DEADLINE, stream.recv()).await.ok()?.ok()?;
@@ -139,10 +149,10 @@ async fn reply_of(mut stream: SignalStream, initiator: Initiator) -> Option<Answ
 
 /// Reads a stranger's first flight and asks the desk what to say.
 pub(super) async fn admit(mut stream: SignalStream, me: PersonKey, id: SessionId, desk: mpsc::Sender<DeskInput>) {
-    let Some((responder, from, message)) = first_flight(&mut stream, &me).await else { return };
+    let Some((responder, invite)) = first_flight(&mut stream, &me).await else { return };
     let (outgoing, queue) = mpsc::channel(OUTGOING_QUEUE);
     let (verdict, decided) = oneshot::channel();
-    let invitation = Invitation { session: SessionHandle { id, outgoing }, from, message, verdict };
+    let invitation = Invitation { session: SessionHandle { id, outgoing }, invite, verdict };
     if desk.send(DeskInput::Invited(invitation)).await.is_err() {
         return;
     }
@@ -150,7 +160,8 @@ pub(super) async fn admit(mut stream: SignalStream, me: PersonKey, id: SessionId
     let Ok((session, flight)) = responder.finish(&message.encode()) else { return };
     match timeout(WRITE_DEADLINE, stream.send(&flight)).await {
         Ok(Ok(())) if keep => pump(id, stream, session, queue, desk).await,
-        Ok(Ok(())) => stream.close().await,
+        // It was our last word; whether its acknowledgement arrives does not matter.
+        Ok(Ok(())) => drop(stream.close().await),
         Ok(Err(_)) | Err(_) => {
             let _ = desk.send(DeskInput::SessionClosed(id)).await;
         }
@@ -158,18 +169,23 @@ pub(super) async fn admit(mut stream: SignalStream, me: PersonKey, id: SessionId
 }
 
 /// The INVITE names a person; it must be the one whose key opened the session.
-async fn first_flight(stream: &mut SignalStream, me: &PersonKey) -> Option<(Responder, Person, Message)> {
+async fn first_flight(stream: &mut SignalStream, me: &PersonKey) -> Option<(Responder, Invite)> {
     let flight = timeout(FIRST_FLIGHT_DEADLINE, stream.recv()).await.ok()?.ok()?;
     let (responder, payload) = match Responder::read(me, &flight) {
         Ok(read) => read,
         Err(why) => {
             tracing::debug!(%why, "refused a first flight");
+            if let SessionError::UnknownVersion { .. } = why {
+                // So that the other side's person learns that one of the two must update.
+                let _ = timeout(WRITE_DEADLINE, stream.send(&version_refusal())).await;
+            }
             return None;
         }
     };
-    let message = Message::decode(&payload).ok()?;
-    let from = message.invited_by()?;
-    responder.peer_matches(from).then_some((responder, from, message))
+    match Message::decode(&payload) {
+        Ok(Message::Invite(invite)) => responder.peer_matches(invite.from).then_some((responder, invite)),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 /// Carries messages both ways until either side is done.
@@ -200,7 +216,8 @@ async fn pump(
         }
     }
     reader.abort();
-    sender.close().await;
+    // A stream that breaks while it is closed is closed.
+    let _ = sender.close().await;
     let _ = desk.send(DeskInput::SessionClosed(id)).await;
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::audio::{Input, Output, Wake};
-use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, SAMPLE_RATE_HZ};
+use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket};
 use crate::link::Link;
 use crate::voice::{Encoder, LevelMeter, Mixer, Operation, Packetizer, Receiver, ReceiverStats, Resampler};
 
@@ -35,24 +35,37 @@ pub(super) struct PeerKey(pub u64);
 /// Everything the thread needs to talk with one peer.
 pub(super) struct Peer {
     pub key: PeerKey,
-    pub link: Link,
-    pub incoming: rtrb::Consumer<IncomingPacket>,
-    pub receiver: Receiver,
-    pub packetizer: Packetizer,
-    pub heard: bool,
+    link: Link,
+    incoming: rtrb::Consumer<IncomingPacket>,
+    receiver: Receiver,
+    packetizer: Packetizer,
+    /// What this peer adds to the mix.
+    frame: Frame,
+    heard: bool,
+}
+
+impl Peer {
+    pub fn new(
+        key: PeerKey,
+        link: Link,
+        incoming: rtrb::Consumer<IncomingPacket>,
+        receiver: Receiver,
+        packetizer: Packetizer,
+    ) -> Self {
+        Self { key, link, incoming, receiver, packetizer, frame: [0.0; FRAME_SAMPLES], heard: false }
+    }
 }
 
 /// A microphone and what turns its sound into 48 kHz frames.
 pub(super) struct Microphone {
     pub input: Input,
-    /// `None` at 48 kHz.
-    pub resampler: Option<Resampler>,
+    pub resampler: Resampler,
 }
 
 /// A speaker and what turns 48 kHz frames into its rate.
 pub(super) struct Speaker {
     pub output: Output,
-    pub resampler: Option<Resampler>,
+    pub resampler: Resampler,
 }
 
 pub(super) enum VoiceCommand {
@@ -89,6 +102,8 @@ pub(super) enum Retired {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VoiceReport {
     pub stats: ReceiverStats,
+    pub ptime_ms: u32,
+    pub fec: bool,
     /// Sound waiting between the mixer and the loudspeaker, milliseconds.
     pub speaker_delay_ms: f32,
     pub mic_dbfs: f32,
@@ -109,7 +124,7 @@ impl VoiceThread {
             raise_priority();
             VoiceLoop::new(encoder, queue, news).run();
         })?;
-        let wake = Wake::new(thread.thread().clone());
+        let wake = Wake::thread(thread.thread().clone());
         Ok(Self { commands: Some(commands), thread: Some(thread), wake })
     }
 
@@ -225,7 +240,7 @@ impl VoiceLoop {
         let Some(microphone) = &mut self.microphone else { return };
         let mut frame: Frame = [0.0; FRAME_SAMPLES];
         while microphone.next_frame(&mut frame) {
-            self.mic_level.update(&frame);
+            self.mic_level.push(&frame);
             if self.muted || self.deafened {
                 frame.fill(0.0);
             }
@@ -256,25 +271,24 @@ impl VoiceLoop {
     }
 
     fn mixed_frame(&mut self) -> Frame {
-        let mut mixed: Frame = [0.0; FRAME_SAMPLES];
-        self.mixer.begin();
+        let now = Instant::now();
         for peer in &mut self.peers {
             while let Ok(packet) = peer.incoming.pop() {
                 peer.receiver.insert_packet(packet);
             }
-            let mut frame: Frame = [0.0; FRAME_SAMPLES];
-            let operation = peer.receiver.get_audio(&mut frame);
+            let operation = peer.receiver.get_audio(now, &mut peer.frame);
             if !peer.heard && is_decoded(operation) {
                 peer.heard = true;
-                let _ = self.news.try_send(VoiceNews::FirstAudio { key: peer.key, at: Instant::now() });
+                // The desk reads its queue faster than people can join.
+                let _ = self.news.try_send(VoiceNews::FirstAudio { key: peer.key, at: now });
             }
-            self.mixer.add(&frame, 1.0);
         }
-        self.mixer.finish(&mut mixed);
+        let mut mixed: Frame = [0.0; FRAME_SAMPLES];
+        self.mixer.mix(self.peers.iter().map(|peer| (&peer.frame, 1.0)), &mut mixed);
         if self.deafened {
             mixed.fill(0.0);
         }
-        self.speaker_level.update(&mixed);
+        self.speaker_level.push(&mixed);
         mixed
     }
 
@@ -284,10 +298,13 @@ impl VoiceLoop {
             return;
         }
         self.next_report = now + REPORT_EVERY;
+        let settings = self.encoder.settings();
+        let (ptime_ms, fec) = (settings.ptime.ms(), settings.fec);
         let speaker_delay_ms = self.speaker.as_ref().map_or(0.0, |speaker| speaker.delay_ms());
         let (mic_dbfs, speaker_dbfs) = (self.mic_level.dbfs(), self.speaker_level.dbfs());
         for peer in &mut self.peers {
-            let report = VoiceReport { stats: peer.receiver.statistics(), speaker_delay_ms, mic_dbfs, speaker_dbfs };
+            let stats = peer.receiver.statistics();
+            let report = VoiceReport { stats, ptime_ms, fec, speaker_delay_ms, mic_dbfs, speaker_dbfs };
             // The engine reads a report a second; one that does not fit is superseded by the next.
             let _ = self.news.try_send(VoiceNews::Report { key: peer.key, report });
         }
@@ -297,34 +314,50 @@ impl VoiceLoop {
 impl Microphone {
     /// Fills `frame` when 10 ms have been captured.
     fn next_frame(&mut self, frame: &mut Frame) -> bool {
-        match &mut self.resampler {
-            None => pop_frame(&mut self.input.samples, frame),
-            Some(resampler) => {
-                if let Ok(chunk) = self.input.samples.read_chunk(self.input.samples.slots()) {
-                    let (first, second) = chunk.as_slices();
-                    resampler.push(first);
-                    resampler.push(second);
-                    chunk.commit_all();
-                }
-                resampler.pull(frame)
-            }
+        if let Ok(chunk) = self.input.samples.read_chunk(self.input.samples.slots()) {
+            let (first, second) = chunk.as_slices();
+            self.resampler.push(first);
+            self.resampler.push(second);
+            chunk.commit_all();
         }
+        self.resampler.pull(frame)
     }
 }
 
-fn pop_frame(samples: &mut rtrb::Consumer<f32>, frame: &mut Frame) -> bool {
-    let Ok(chunk) = samples.read_chunk(FRAME_SAMPLES) else { return false };
-    let (first, second) = chunk.as_slices();
-    frame[..first.len()].copy_from_slice(first);
-    frame[first.len()..].copy_from_slice(second);
-    chunk.commit_all();
-    true
+impl Speaker {
+    /// The ring must hold what the next callback takes, and a little for our own lateness.
+    fn wants_frame(&self) -> bool {
+        let margin = self.output.rate_hz / 1000 * PLAYOUT_MARGIN_MS;
+        let callback = self.output.stream.health().callback_frames();
+        self.waiting() < (callback + margin) as usize
+    }
+
+    fn push(&mut self, frame: &Frame) {
+        self.resampler.push(frame);
+        let ready = self.resampler.available().min(self.output.samples.slots());
+        if let Ok(mut chunk) = self.output.samples.write_chunk(ready) {
+            let (first, second) = chunk.as_mut_slices();
+            self.resampler.pull(first);
+            self.resampler.pull(second);
+            chunk.commit_all();
+        }
+    }
+
+    /// Samples in the ring.
+    fn waiting(&self) -> usize {
+        self.output.samples.buffer().capacity() - self.output.samples.slots()
+    }
+
+    fn delay_ms(&self) -> f32 {
+        let ring = self.waiting() as f32 * 1000.0 / self.output.rate_hz as f32;
+        ring + self.output.stream.health().device_latency().as_secs_f32() * 1e3
+    }
 }
 
 fn is_decoded(operation: Operation) -> bool {
     match operation {
-        Operation::Normal | Operation::Merge | Operation::Accelerate | Operation::PreemptiveExpand => true,
-        Operation::Expand | Operation::Silence => false,
+        Operation::Normal | Operation::Accelerate | Operation::PreemptiveExpand | Operation::Merge => true,
+        Operation::Silence | Operation::ComfortNoise | Operation::Expand => false,
     }
 }
 

@@ -1,1 +1,99 @@
-//! (room under construction)
+//! The desktop client: a window with your link, who rings, and the running call.
+//!
+//! It reads the engine's snapshot in every frame and sends commands; it holds no call state of its own, never blocks,
+//! and is painted only when the engine wakes it or something on screen moves.
+
+mod app;
+mod icons;
+mod screens;
+mod theme;
+mod widgets;
+mod words;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use eframe::egui::{Context, IconData, ViewportBuilder, ViewportCommand};
+
+use crate::engine::{CommandKind, Engine, Event, Events, Failure, FailureKind, Options, Retry};
+use app::App;
+
+const ICON: &[u8] = include_bytes!("../../assets/icon.png");
+/// How long good-byes and the withdrawal of our presence may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Opens the window and stays until it is closed.
+///
+/// # Errors
+/// When the profile is in use or damaged, or no window can be opened.
+pub fn run(options: Options) -> Result<(), Failure> {
+    let window: Arc<OnceLock<Context>> = Arc::default();
+    let awake = window.clone();
+    let wake = move || {
+        if let Some(ctx) = awake.get() {
+            ctx.request_repaint();
+        }
+    };
+    let (engine, events) = Engine::start(options, Arc::new(wake))?;
+    let farewell = engine.subscribe();
+    let result = show(engine.clone(), events, &window);
+    stop(&engine, farewell);
+    result
+}
+
+fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Result<(), Failure> {
+    let icon = eframe::icon_data::from_png_bytes(ICON).map_err(|why| no_window(&why.to_string()))?;
+    let icon: Arc<IconData> = Arc::new(icon);
+    let viewport = ViewportBuilder::default()
+        .with_title(words::TITLE)
+        .with_app_id("twocans")
+        .with_icon(icon.clone())
+        .with_inner_size([920.0, 640.0])
+        .with_min_inner_size([420.0, 560.0]);
+    let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
+    let window = window.clone();
+    let create: eframe::AppCreator<'_> = Box::new(move |cc| {
+        let ctx = &cc.egui_ctx;
+        let app = App::new(ctx, engine, events, &icon);
+        let _ = window.set(ctx.clone());
+        close_on_interrupt(ctx.clone());
+        Ok(Box::new(app))
+    });
+    eframe::run_native("twocans", options, create).map_err(|why| no_window(&why.to_string()))
+}
+
+/// Ctrl-C in the terminal from which the client was started closes the window, which says good-bye to the peer.
+fn close_on_interrupt(ctx: Context) {
+    let wait = move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            ctx.send_viewport_cmd(ViewportCommand::Close);
+            ctx.request_repaint();
+        }
+    };
+    // Without the thread Ctrl-C ends the program at once, as it does by default.
+    let _ = std::thread::Builder::new().name("interrupt".into()).spawn(wait);
+}
+
+fn stop(engine: &Engine, mut events: Events) {
+    if engine.send(CommandKind::Shutdown).is_err() {
+        return;
+    }
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
+    let stopped = async { while events.recv().await.is_some_and(|last| last.event != Event::Stopped) {} };
+    let _ = runtime.block_on(async { tokio::time::timeout(FAREWELL, stopped).await });
+}
+
+fn no_window(why: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Internal,
+        retry: Retry::AfterUserAction,
+        detail: format!("cannot open a window: {why}; `twocans call` and `twocans answer` need none"),
+    }
+}
+
+/// The one place where the client reads the clock.
+#[allow(clippy::disallowed_methods, reason = "a front end is where time enters")]
+fn now() -> Instant {
+    Instant::now()
+}

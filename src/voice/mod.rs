@@ -1,1 +1,30 @@
-//! (room under construction)
+//! The voice on 10 ms frames: Opus, jitter buffer, mixer, level, resampling, quality.
+//!
+//! ```text
+//!  microphone ─ Resampler ─▶ Frame ─ Encoder ─▶ EncodedFrame ─ Packetizer (one per link) ─▶ OutgoingPacket
+//!  speaker ◀─ Resampler ─ Frame ◀─ Mixer ◀─ Receiver (one per peer: jitter buffer, decoder, level) ◀─ IncomingPacket
+//! ```
+//!
+//! Pure: no clock, socket, thread or random source. Nothing here allocates after its constructor, except for the
+//! payload bytes of an [`OutgoingPacket`](crate::base::OutgoingPacket). Everything is `Send` and nothing is shared, so
+//! encoders and receivers are made on one thread and handed to another.
+
+mod encoder;
+mod jitter;
+mod level;
+mod mixer;
+mod opus;
+mod packetizer;
+pub mod quality;
+mod receiver;
+pub mod red;
+mod resample;
+
+pub use encoder::{EncodedFrame, Encoder, EncoderSettings, Ptime};
+pub use jitter::{Inserted, JitterBuffer, JitterSettings, JitterStats, Operation, PacketHeader};
+pub use level::LevelMeter;
+pub use mixer::Mixer;
+pub use opus::{OpusError, version as opus_version};
+pub use packetizer::{MAX_DISTANCE, Packetizer, RedDistances};
+pub use receiver::{Receiver, ReceiverSettings, ReceiverStats};
+pub use resample::{ResampleError, Resampler};

@@ -1,220 +1,201 @@
-//! A private PulseAudio with virtual devices, for one test.
+//! A private PulseAudio server without a sound card: two virtual microphones and two virtual speakers.
 //!
-//! cpal finds its server through the environment, which a process with threads must not change. So each test runs a
-//! second time, in a child process whose environment points at the server: [`in_lab`] starts the server and the child,
-//! and in the child calls the body.
+//! All four are channels of one null sink, so one recording of its monitor holds what was said into either microphone
+//! and what came out of either speaker, aligned to the sample. Sinks `to_micA`, `to_micB` feed the microphones;
+//! programs open the sources `micA`, `micB` and the sinks `spkA`, `spkB`.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Set in the child: the lab's folder.
-const LAB_FOLDER: &str = "TWOCANS_PULSE_LAB";
-const SERVER_PID: &str = "TWOCANS_PULSE_PID";
-/// CI counts the lines of this file.
-const SKIP_LOG: &str = "TWOCANS_SKIP_LOG";
+use rustix::process::{Pid, Signal, kill_process};
 
-/// The lab as the test sees it, inside the child.
-pub struct Lab {
+use super::skip::missing_program;
+
+/// Channels of a recording, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    MicA,
+    SpeakerA,
+    MicB,
+    SpeakerB,
+}
+
+const CHANNEL_MAP: &str = "front-left,front-right,rear-left,rear-right";
+
+/// The running server. Dropping it ends it.
+pub struct Pulse {
     folder: PathBuf,
-    server: std::cell::Cell<u32>,
+    server: Child,
 }
 
-/// Runs `body` in a lab with these PulseAudio modules (the lines of a `default.pa`). `test` is the name of the calling
-/// test function. Without PulseAudio on this machine the test is skipped and says so.
-pub fn in_lab(test: &str, modules: &str, body: impl FnOnce(&Lab)) {
-    if let (Ok(folder), Ok(pid)) = (std::env::var(LAB_FOLDER), std::env::var(SERVER_PID)) {
-        return body(&Lab { folder: folder.into(), server: std::cell::Cell::new(pid.parse().unwrap()) });
-    }
-    if let Some(missing) = ["pulseaudio", "pactl", "pacat"].into_iter().find(|program| !is_installed(program)) {
-        return skip(test, &format!("`{missing}` is missing (packages pulseaudio, pulseaudio-utils)"));
-    }
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("pulse")).unwrap();
-    fs::write(folder.path().join("modules.pa"), script(folder.path(), modules)).unwrap();
-    let server = Server::start(folder.path());
-    let output = child(test, folder.path())
-        .env(LAB_FOLDER, folder.path())
-        .env(SERVER_PID, server.0.id().to_string())
-        .output()
-        .unwrap();
-    drop(server);
-    report(test, &output);
-}
-
-/// Runs `body` where no sound server answers; gives back what it wrote to stderr.
-#[allow(dead_code, reason = "not every test binary needs it")]
-pub fn without_server(test: &str, body: impl FnOnce()) -> Option<String> {
-    if std::env::var(LAB_FOLDER).is_ok() {
-        body();
-        return None;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let output = child(test, folder.path()).env(LAB_FOLDER, folder.path()).output().unwrap();
-    report(test, &output);
-    Some(String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-impl Lab {
-    pub fn pactl(&self, arguments: &[&str]) -> String {
-        let output = Command::new("pactl").args(arguments).output().unwrap();
-        assert!(output.status.success(), "pactl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
-
-    /// Plays mono samples into a sink, at the sink's rate, until the end or until the guard is dropped.
-    pub fn play(&self, sink: &str, rate_hz: u32, samples: &[f32]) -> Running {
-        let path = self.folder.join(format!("play-{sink}.raw"));
-        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        fs::File::create(&path).unwrap().write_all(&bytes).unwrap();
-        let file = fs::File::open(&path).unwrap();
-        let mut command = pacat("--playback", sink, rate_hz);
-        Running(command.stdin(file).stdout(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Records mono samples from a source for a while.
-    #[allow(dead_code, reason = "not every test binary needs it")]
-    pub fn record(&self, source: &str, rate_hz: u32, length: Duration) -> Vec<f32> {
-        let mut command = pacat("--record", source, rate_hz);
-        let mut running = Running(command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap());
-        std::thread::sleep(length);
-        let mut out = running.0.stdout.take().unwrap();
-        running.stop();
-        let mut bytes = Vec::new();
-        out.read_to_end(&mut bytes).unwrap();
-        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-    }
-
-    /// `STOP` freezes the server, `CONT` thaws it, `KILL` ends it.
-    #[allow(dead_code, reason = "not every test binary needs it")]
-    pub fn signal_server(&self, signal: &str) {
-        let status =
-            Command::new("kill").arg(format!("-{signal}")).arg(self.server.get().to_string()).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// Starts a killed server anew, with the same modules; it lives until the test's child process ends.
-    #[allow(dead_code, reason = "not every test binary needs it")]
-    pub fn restart_server(&self) -> Server {
-        let server = Server::start(&self.folder);
-        self.server.set(server.0.id());
-        server
-    }
-}
-
-/// A program that is ended when this is dropped.
-pub struct Running(Child);
-
-impl Running {
-    pub fn stop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-pub struct Server(Child);
-
-impl Server {
-    fn start(folder: &Path) -> Self {
-        let log = fs::File::create(folder.join("server.log")).unwrap();
-        let _ = fs::remove_file(folder.join("pulse/native"));
-        let child = Command::new("pulseaudio")
-            .args(["-n", "-F"])
-            .arg(folder.join("modules.pa"))
-            .args(["--daemonize=no", "--exit-idle-time=-1", "--disallow-exit", "--use-pid-file=no"])
-            .args(["--realtime=no", "--high-priority=no", "--disable-shm=no", "--log-target=stderr"])
-            .envs(environment(folder))
+impl Pulse {
+    /// Starts a server whose files live in `folder`. `Err`: why this machine cannot.
+    pub fn start(folder: &Path) -> Result<Self, String> {
+        if let Some(program) = missing_program(&["pulseaudio", "pactl", "paplay", "parec", "setpriv"]) {
+            return Err(format!("{program} is not installed"));
+        }
+        for part in ["runtime/pulse", "state", "home"] {
+            fs::create_dir_all(folder.join(part)).map_err(|why| why.to_string())?;
+        }
+        let socket = folder.join("runtime/pulse/native");
+        fs::write(folder.join("lab.pa"), modules(&socket)).map_err(|why| why.to_string())?;
+        fs::write(folder.join("alsa.conf"), ALSA_OVER_PULSE).map_err(|why| why.to_string())?;
+        let log = fs::File::create(folder.join("log")).map_err(|why| why.to_string())?;
+        let server = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--", "pulseaudio", "-n", "-F"])
+            .arg(folder.join("lab.pa"))
+            .args(["--daemonize=no", "--exit-idle-time=-1", "--disallow-exit", "--use-pid-file=no", "--realtime=no"])
+            .args(["--high-priority=no", "--log-target=stderr"])
+            .envs(variables(folder))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .unwrap();
-        let server = Self(child);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let answer = Command::new("pactl").arg("info").envs(environment(folder)).output().unwrap();
-            if answer.status.success() {
-                break;
+            .map_err(|why| why.to_string())?;
+        let pulse = Self { folder: folder.to_owned(), server };
+        pulse.wait_until_ready()?;
+        pulse.ask_for_real_time();
+        Ok(pulse)
+    }
+
+    /// What points a program at this server and at nothing else.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        variables(&self.folder)
+    }
+
+    /// Plays a WAV into a microphone's feeding sink until its end or until the child is dropped by the caller.
+    pub fn play(&self, wav: &Path, sink: &str) -> Child {
+        self.command("paplay").arg(format!("--device={sink}")).arg(wav).spawn().expect("paplay was found")
+    }
+
+    /// Records all four channels until [`Recording::stop`].
+    pub fn record(&self, into: &Path) -> Recording {
+        let child = self
+            .command("parec")
+            .args(["--device=lab.monitor", "--rate=48000", "--format=s16le", "--channels=4", "--latency-msec=50"])
+            .arg(format!("--channel-map={CHANNEL_MAP}"))
+            .arg("--file-format=wav")
+            .arg(into)
+            .spawn()
+            .expect("parec was found");
+        Recording { child, file: into.to_owned() }
+    }
+
+    /// Processor time of the server itself.
+    pub fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.envs(variables(&self.folder)).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    fn wait_until_ready(&self) -> Result<(), String> {
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            let listed = self.command("pactl").args(["list", "short", "sources"]).stdout(Stdio::piped()).output();
+            if listed.is_ok_and(|listed| String::from_utf8_lossy(&listed.stdout).contains("micB")) {
+                return Ok(());
             }
-            let log = || fs::read_to_string(folder.join("server.log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "PulseAudio does not start: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
-        server.make_real_time();
-        server
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        Err(format!("pulseaudio does not start: {}", log.lines().last().unwrap_or("it says nothing")))
     }
 
-    /// The virtual devices' clocks are threads of the server: on a busy machine they need priority, where it is
-    /// granted.
-    fn make_real_time(&self) {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.0.id())) else { return };
-        for task in tasks.flatten() {
-            let _ = Command::new("chrt").args(["-f", "-p", "20"]).arg(task.file_name()).stderr(Stdio::null()).status();
-        }
+    /// Keeps the virtual clock steady on a busy machine; where it is not allowed, the clock is what it is.
+    fn ask_for_real_time(&self) {
+        let _ = Command::new("chrt")
+            .args(["-a", "-f", "-p", "20", &self.server.id().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
-impl Drop for Server {
+impl Drop for Pulse {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        end(&mut self.server, Signal::TERM);
     }
 }
 
-fn script(folder: &Path, modules: &str) -> String {
-    let socket = folder.join("pulse/native");
-    format!("load-module module-native-protocol-unix socket={} auth-anonymous=1\n{modules}\n", socket.display())
+/// A running recording.
+pub struct Recording {
+    child: Child,
+    file: PathBuf,
 }
 
-fn environment(folder: &Path) -> [(&'static str, String); 4] {
-    let path = |name: &str| folder.join(name).display().to_string();
-    [
-        ("XDG_RUNTIME_DIR", path("")),
-        ("PULSE_RUNTIME_PATH", path("pulse")),
-        ("PULSE_STATE_PATH", path("state")),
-        ("PULSE_SERVER", format!("unix:{}", path("pulse/native"))),
+impl Recording {
+    /// Ends it; the file is complete afterwards.
+    pub fn stop(mut self) -> PathBuf {
+        end(&mut self.child, Signal::INT);
+        std::mem::take(&mut self.file)
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        end(&mut self.child, Signal::INT);
+    }
+}
+
+fn end(child: &mut Child, signal: Signal) {
+    if let (Ok(None), Some(pid)) = (child.try_wait(), Pid::from_raw(child.id() as i32)) {
+        let _ = kill_process(pid, signal);
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+}
+
+fn variables(folder: &Path) -> Vec<(String, String)> {
+    let path = |part: &str| folder.join(part).display().to_string();
+    vec![
+        ("XDG_RUNTIME_DIR".to_owned(), path("runtime")),
+        ("PULSE_RUNTIME_PATH".to_owned(), path("runtime/pulse")),
+        ("PULSE_STATE_PATH".to_owned(), path("state")),
+        ("PULSE_SERVER".to_owned(), format!("unix:{}", path("runtime/pulse/native"))),
+        ("PULSE_COOKIE".to_owned(), path("state/cookie")),
+        ("ALSA_CONFIG_PATH".to_owned(), path("alsa.conf")),
     ]
 }
 
-fn child(test: &str, folder: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).envs(environment(folder));
-    command
-}
+/// ALSA's own configuration with its default device turned to the PulseAudio server.
+const ALSA_OVER_PULSE: &str = "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n";
 
-fn pacat(mode: &str, device: &str, rate_hz: u32) -> Command {
-    let mut command = Command::new("pacat");
-    command
-        .args([mode, "--raw", "--format=float32le", "--channels=1", "--latency-msec=20"])
-        .arg(format!("--device={device}"))
-        .arg(format!("--rate={rate_hz}"))
-        .stderr(Stdio::null());
-    command
-}
-
-fn report(test: &str, output: &Output) {
-    eprint!("{}", String::from_utf8_lossy(&output.stderr));
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{test} failed in its lab:\n{stdout}");
-    assert!(stdout.contains("1 passed"), "{test} is not the name of the test:\n{stdout}");
-}
-
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
-fn skip(test: &str, reason: &str) {
-    eprintln!("SKIPPED: {test}: {reason}");
-    if let Ok(log) = std::env::var(SKIP_LOG) {
-        let mut log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        writeln!(log, "{test}: {reason}").unwrap();
-    }
+fn modules(socket: &Path) -> String {
+    let microphone = |letter: char, channel: &str| {
+        format!(
+            "load-module module-remap-sink sink_name=to_mic{letter} master=lab channels=1 channel_map=mono \
+             master_channel_map={channel} remix=no\n\
+             load-module module-remap-source source_name=mic{letter} master=lab.monitor channels=1 channel_map=mono \
+             master_channel_map={channel} remix=no source_properties=device.description=VirtualMic{letter}\n"
+        )
+    };
+    let speaker = |letter: char, channel: &str| {
+        format!(
+            "load-module module-remap-sink sink_name=spk{letter} master=lab channels=1 channel_map=mono \
+             master_channel_map={channel} remix=no sink_properties=device.description=VirtualSpeaker{letter}\n"
+        )
+    };
+    [
+        format!("load-module module-native-protocol-unix socket={} auth-anonymous=1\n", socket.display()),
+        format!(
+            "load-module module-null-sink sink_name=lab rate=48000 channels=4 channel_map={CHANNEL_MAP} \
+             format=float32le norewinds=1\n"
+        ),
+        microphone('A', "front-left"),
+        speaker('A', "front-right"),
+        microphone('B', "rear-left"),
+        speaker('B', "rear-right"),
+        "set-default-sink spkA\nset-default-source micA\n".to_owned(),
+    ]
+    .concat()
 }

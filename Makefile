@@ -1,0 +1,67 @@
+# `make run` and `make test` are all that a newcomer needs; `make` lists the rest.
+
+CARGO_FLAGS := $(if $(CI),--locked)
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+# Tools that the checks need and the machine lacks are built here, out of the way of the user's own.
+TOOLS := $(TARGET)/tools
+export PATH := $(PATH):$(TOOLS)/bin
+export TWOCANS_SKIP_LOG := $(TARGET)/skipped.log
+
+CARGO_DENY_VERSION := 0.20.2
+
+.PHONY: help run test check bench audit setup icon
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: ## build twocans and open it; without a screen, run a call on this machine
+	@.ci/rust
+	@.ci/packages build
+	cargo build --release $(CARGO_FLAGS)
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
+		.ci/packages desktop && exec $(TARGET)/release/twocans; \
+	else \
+		exec $(TARGET)/release/twocans demo; \
+	fi
+
+# Library tests run side by side. Whole calls run in real time and one after another: two of them on one machine would
+# measure each other.
+test: ## run all tests
+	@.ci/rust
+	@.ci/packages build test
+	@mkdir -p $(TARGET) && rm -f $(TWOCANS_SKIP_LOG)
+	cargo test $(CARGO_FLAGS) --lib --bins
+	cargo test $(CARGO_FLAGS) --doc
+	cargo test $(CARGO_FLAGS) --test '*' -- --test-threads=1
+	@.ci/skipped $(TWOCANS_SKIP_LOG)
+
+GUI_CRATES := eframe|egui|egui-winit|egui_glow|winit|glutin|accesskit
+
+check: setup ## formatting, lints, documentation, licences, the house rules
+	cargo fmt --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
+	@echo "without the desktop client:"
+	cargo clippy $(CARGO_FLAGS) --no-default-features -- -D warnings
+	@! cargo tree $(CARGO_FLAGS) --no-default-features --edges normal --prefix none | grep -E '^($(GUI_CRATES)) '
+	cargo deny check bans licenses sources
+	cargo test $(CARGO_FLAGS) --test architecture
+
+bench: ## measure the parts and whole calls
+	@.ci/rust
+	@.ci/packages build
+	cargo bench $(CARGO_FLAGS)
+
+audit: setup ## look for known vulnerabilities; fetches their database from the internet
+	cargo deny check advisories
+
+setup: ## install what the tests and checks need
+	@.ci/rust
+	@.ci/packages build test
+	@command -v cargo-deny >/dev/null \
+		|| cargo install --locked --debug --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny@$(CARGO_DENY_VERSION)
+
+icon: assets/icon.png ## draw the icon's PNG anew from its SVG
+
+assets/icon.png: assets/icon.svg
+	rsvg-convert --width 256 --height 256 $< --output $@

@@ -1,0 +1,138 @@
+//! Answers that are more than one sentence.
+
+use super::sentences::{self, Quality};
+use super::{Change, DemoResult, Heard, Style};
+use crate::engine::{AudioRole, Contact, DeviceInfo, HistoryEntry};
+
+pub fn devices(devices: &[DeviceInfo], style: Style) -> String {
+    let mut text = String::new();
+    for (role, title) in
+        [(AudioRole::Microphone, "Microphones"), (AudioRole::Speaker, "Speakers"), (AudioRole::Ring, "Ringing")]
+    {
+        let rows: Vec<&DeviceInfo> = devices.iter().filter(|device| device.role == role).collect();
+        if rows.is_empty() && role == AudioRole::Ring {
+            continue;
+        }
+        text += &format!("{}\n", style.bold(title));
+        if rows.is_empty() {
+            text += &format!("  {}\n", style.warn("none; plug one in, or use file:PATH, tone:HZ, silence or null"));
+        }
+        let width = rows.iter().map(|device| device.id.chars().count()).max().unwrap_or(0);
+        for device in rows {
+            let mark = if device.is_default { style.good("●") } else { style.dim("○") };
+            let channels = if device.channels == 1 { "mono".into() } else { format!("{} channels", device.channels) };
+            let about = format!("{}, {} Hz, {channels}", device.name, device.default_rate_hz);
+            text += &format!("  {mark} {:<width$}  {}\n", device.id, style.dim(&about));
+        }
+    }
+    text + &style.dim("● is the default; use an id with --mic, --speaker or --ring-device")
+}
+
+pub fn contacts(contacts: &[Contact], style: Style) -> String {
+    if contacts.is_empty() {
+        return "No contacts yet; add one with `twocans contacts add LINK --name NAME`.".into();
+    }
+    let name = |contact: &Contact| contact.name.clone().unwrap_or_else(|| "(no name)".into());
+    let width = contacts.iter().map(|contact| name(contact).chars().count()).max().unwrap_or(0);
+    let rows = contacts.iter().map(|contact| {
+        let blocked = if contact.blocked { format!("  {}", style.warn("blocked")) } else { String::new() };
+        format!("{:<width$}  {}{blocked}", name(contact), style.dim(&contact.link.to_string()))
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+pub fn change(what: Change, name: &str) -> String {
+    match what {
+        Change::Added => format!("{name} is in your contacts."),
+        Change::Renamed => format!("They are called {name} now."),
+        Change::Removed => format!("{name} is no longer in your contacts."),
+        Change::Blocked => format!("{name} is blocked: their calls are refused without ringing."),
+        Change::Unblocked => format!("{name} can ring again."),
+    }
+}
+
+pub fn history(calls: &[HistoryEntry], now_unix_s: i64, style: Style) -> String {
+    if calls.is_empty() {
+        return "No calls yet.".into();
+    }
+    let rows = calls.iter().map(|entry| {
+        let arrow = if entry.outgoing { style.accent("→") } else { style.good("←") };
+        let name = entry.name.clone().unwrap_or_else(|| sentences::short(&entry.person));
+        let ago = sentences::ago(now_unix_s.saturating_sub(entry.started_unix_s));
+        let how = match (entry.talked.is_zero(), entry.outgoing) {
+            (false, _) => format!("talked {}", sentences::timer(entry.talked)),
+            (true, false) => "missed".into(),
+            (true, true) => "did not connect".into(),
+        };
+        format!("{arrow} {name:<24}  {how:<16}  {}", style.dim(&ago))
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+/// The answer of the running process, field by field.
+pub fn running(verb: &str, answer: &serde_json::Value, style: Style) -> String {
+    let done = match verb {
+        "mute" => "Muted.",
+        "unmute" => "You can be heard again.",
+        "deafen" => "Deafened: you hear nothing and are not heard.",
+        "undeafen" => "You hear and can be heard again.",
+        "hangup" => "Hung up.",
+        "call" => "The running twocans of this profile is calling.",
+        _ => "",
+    };
+    if !done.is_empty() {
+        return format!("{} {done}", style.good("✓"));
+    }
+    let Some(fields) = answer.as_object() else { return answer.to_string() };
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    let rows = fields.iter().map(|(key, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("{}  {value}", style.dim(&format!("{key:<width$}")))
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+pub fn demo(result: &DemoResult, style: Style) -> String {
+    const LABEL: usize = 20;
+    const CELL: usize = 15;
+    let row = |label: &str, left: String, right: String| {
+        format!("  {}{left:>CELL$}{right:>CELL$}\n", style.dim(&format!("{label:<LABEL$}")))
+    };
+    let both = |label: &str, show: fn(&Heard) -> String| row(label, show(&result.b), show(&result.a));
+    let unknown = || "–".to_owned();
+
+    let title = format!("  {:<LABEL$}{:>CELL$}{:>CELL$}", "", "Alice → Bob", "Bob → Alice");
+    let mut text = format!("\n{}\n", style.bold(&title));
+    text += &both("speech arrived", |heard| if heard.arrived { "yes".into() } else { "NO".into() });
+    text += &row(
+        "quality (PESQ-WB)",
+        result.b.quality.map_or_else(unknown, |score| format!("{score:.2}")),
+        result.a.quality.map_or_else(unknown, |score| format!("{score:.2}")),
+    );
+    text += &row(
+        "loss",
+        result.b.loss.map_or_else(unknown, sentences::percent),
+        result.a.loss.map_or_else(unknown, sentences::percent),
+    );
+    text += &row(
+        "delay",
+        result.b.delay_ms.map_or_else(unknown, |ms| format!("{ms:.0} ms")),
+        result.a.delay_ms.map_or_else(unknown, |ms| format!("{ms:.0} ms")),
+    );
+    let fact = |label: &str, value: &str| format!("  {}{value}\n", style.dim(&format!("{label:<LABEL$}")));
+    let (ring, media) = (sentences::took(result.ring), sentences::took(result.answer_to_media));
+    text += "\n";
+    text += &fact("set-up", &format!("rings after {ring}, first sound {media} after the answer"));
+    text += &fact("path", &result.path);
+    text += &fact("Bob heard", &result.b.file.display().to_string());
+    text += &fact("Alice heard", &result.a.file.display().to_string());
+    let seconds = result.took.as_secs_f32();
+    let verdict = if result.a.arrived && result.b.arrived {
+        let worst = [result.a.quality, result.b.quality].into_iter().flatten().fold(f32::INFINITY, f32::min);
+        let word = if worst.is_finite() { Quality::of_mos(worst).word() } else { "unmeasured" };
+        style.good(&format!("✓ The speech arrived both ways, quality {word}, all in {seconds:.1} s."))
+    } else {
+        style.bad("✗ The speech did not arrive both ways; run again with --log debug to see why.")
+    };
+    text + "\n" + &verdict
+}

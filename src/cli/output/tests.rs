@@ -1,0 +1,401 @@
+//! Golden lines: what scripts and people rely on.
+
+use std::time::{Duration, Instant};
+
+use super::testing::Shared;
+use super::*;
+use crate::base::{CallId, NodeId};
+use crate::cli::clock;
+use crate::cli::exit::failure_of;
+use crate::engine::{
+    AudioRole, Candidate, CommandId, EndReason, Event, FailureKind, MediaPath, NetTotals, NodeTotals, PeerStats, Reply,
+    Retry, Summary,
+};
+
+const CALL: CallId = CallId::from_bytes([0xab; 16]);
+const CALL_TEXT: &str = "abababababababababababababababab";
+
+fn alice() -> Person {
+    Person::from_bytes([0x58; 32])
+}
+
+fn link() -> Link {
+    Link { person: alice(), name: None, hints: Vec::new() }
+}
+
+fn node() -> NodeId {
+    NodeId::from_bytes(&[1, 2, 3, 4]).unwrap()
+}
+
+fn relayed() -> MediaPath {
+    let via = Some("203.0.113.9:3478".into());
+    MediaPath { local: Candidate::Relayed, remote: Candidate::PeerReflexive, protocol: "udp", via }
+}
+
+fn direct() -> MediaPath {
+    MediaPath { local: Candidate::Host, remote: Candidate::ServerReflexive, protocol: "udp", via: None }
+}
+
+fn stats() -> PeerStats {
+    PeerStats {
+        call: CALL,
+        peer: alice(),
+        rtt_ms: Some(24.04),
+        jitter_ms: None,
+        loss: Some(0.002),
+        concealed: Some(0.0),
+        target_delay_ms: Some(40.0),
+        buffer_ms: Some(f32::NAN),
+        delay_ms: Some(61.7),
+        tx_bps: Some(33_000),
+        rx_bps: None,
+        red: 0,
+        fec: true,
+        dred_ms: 0,
+        mic_dbfs: Some(-21.26),
+        speaker_dbfs: None,
+        cpu: Some(2.5),
+        rss_mb: Some(40.0),
+    }
+}
+
+fn summary() -> Summary {
+    Summary {
+        loss: Some(0.002),
+        concealed: Some(0.0),
+        delay_ms_p50: Some(62.0),
+        delay_ms_p95: None,
+        quality: Some(4.31),
+    }
+}
+
+fn ended(reason: EndReason, seconds: u64) -> Event {
+    Event::Ended { call: CALL, peer: alice(), reason, talked: Duration::from_secs(seconds), summary: summary() }
+}
+
+fn failure() -> Failure {
+    Failure { kind: FailureKind::Device, retry: Retry::AfterUserAction, detail: "no microphone".into() }
+}
+
+/// Every event, what programs read of it after `event` and the times, and what people read.
+fn all() -> Vec<(Event, &'static str, String, &'static str)> {
+    let ms = Duration::from_millis;
+    let person = alice();
+    let call = CALL;
+    let p = person.to_string();
+    let at_all = |rest: &str| rest.replace('P', &p).replace('C', CALL_TEXT);
+    vec![
+        (
+            Event::Ready { person, link: link(), node: node(), listen: vec!["/ip4/1".into()], super_peer: false },
+            "ready",
+            at_all(r#""person":"P","link":"twocans:P","node":"2VfUX","listen":["/ip4/1"],"super_peer":false"#),
+            "· Online.\n",
+        ),
+        (
+            Event::PresencePublished { relays: vec![node()], acks: 3, took: ms(420) },
+            "presence_published",
+            at_all(r#""relays":["2VfUX"],"acks":3,"ms":420.0"#),
+            "✓ You can be called: 3 nodes know where you are (420 ms).\n",
+        ),
+        (
+            Event::SuperPeer { on: true, reason: "reachable from outside".into() },
+            "super_peer",
+            at_all(r#""on":true,"reason":"reachable from outside""#),
+            "",
+        ),
+        (
+            Event::NetworkChanged,
+            "network_changed",
+            String::new(),
+            "· The network has changed; finding the way again.\n",
+        ),
+        (Event::Dialing { call, peer: person }, "dialing", at_all(r#""call":"C","peer":"P""#), "· Calling Alice…\n"),
+        (
+            Event::Ringing { call, took: Duration::from_micros(52_345) },
+            "ringing",
+            at_all(r#""call":"C","ring_ms":52.345"#),
+            "· It rings (52 ms).\n",
+        ),
+        (
+            Event::Incoming { call, from: person, name: Some("Al".into()), known: true },
+            "incoming",
+            at_all(r#""call":"C","from":"P","name":"Al","known":true"#),
+            "☎ Al is calling.\n",
+        ),
+        (Event::Answered { call }, "answered", at_all(r#""call":"C""#), "· Answered; connecting.\n"),
+        (
+            Event::SafetyWords { call, words: vec!["zoo".into(), "able".into()] },
+            "safety_words",
+            at_all(r#""call":"C","words":["zoo","able"]"#),
+            "· Safety words: zoo able; they are the same at both ends unless somebody listens in.\n",
+        ),
+        (
+            Event::Connected {
+                call,
+                peer: person,
+                ring: None,
+                answer_to_media: ms(84),
+                path: direct(),
+                audio_t0: None,
+            },
+            "connected",
+            at_all(
+                r#""call":"C","peer":"P","ring_ms":null,"answer_to_media_ms":84.0,"path":"direct","local":"host","remote":"server_reflexive","protocol":"udp","via":null,"audio_t0_ms":null"#,
+            ),
+            "✓ Connected, direct, host to server-reflexive over udp; first sound after 84 ms.\n",
+        ),
+        (
+            Event::Replaced { call, by: CALL },
+            "replaced",
+            at_all(r#""call":"C","by":"C""#),
+            "· You called each other at the same moment; it is one call.\n",
+        ),
+        (
+            Event::PathChanged { call, path: relayed() },
+            "path_changed",
+            at_all(
+                r#""call":"C","path":"relayed","local":"relayed","remote":"peer_reflexive","protocol":"udp","via":"203.0.113.9:3478""#,
+            ),
+            "· The path is now relayed through 203.0.113.9:3478, relay to peer-reflexive over udp.\n",
+        ),
+        (
+            Event::Reconnecting { call, reason: "no packets for 3 s".into() },
+            "reconnecting",
+            at_all(r#""call":"C","reason":"no packets for 3 s""#),
+            "! The connection to Al is interrupted (no packets for 3 s); reconnecting.\n",
+        ),
+        (
+            Event::Reconnected { call, gap: ms(1200) },
+            "reconnected",
+            at_all(r#""call":"C","gap_ms":1200.0"#),
+            "✓ Connected again after 1.2 s.\n",
+        ),
+        (
+            Event::Muted { call, by_peer: true, muted: true },
+            "muted",
+            at_all(r#""call":"C","by_peer":true,"muted":true"#),
+            "· Al is muted.\n",
+        ),
+        (
+            Event::Held { call, by_peer: false, held: true },
+            "held",
+            at_all(r#""call":"C","by_peer":false,"held":true"#),
+            "· You put the call on hold.\n",
+        ),
+        (
+            Event::DeviceChanged { role: AudioRole::Speaker, from: None, to: "usb".into(), gap: ms(30) },
+            "device_changed",
+            at_all(r#""role":"output","from":null,"to":"usb","gap_ms":30.0"#),
+            "· The speaker is now usb (silent for 30 ms).\n",
+        ),
+        (
+            Event::Stats(stats()),
+            "stats",
+            at_all(
+                r#""call":"C","peer":"P","rtt_ms":24.04,"jitter_ms":null,"loss":0.002,"concealed":0.0,"target_delay_ms":40.0,"buffer_ms":null,"delay_ms":61.7,"tx_bps":33000,"rx_bps":null,"red":0,"fec":true,"dred":0,"mic_dbfs":-21.3,"speaker_dbfs":null,"cpu":2.5,"rss_mb":40.0"#,
+            ),
+            "",
+        ),
+        (
+            Event::Net(NetTotals { tx_bytes: 1, rx_bytes: 2, connections: 3, cpu: None, rss_mb: Some(30.25) }),
+            "net",
+            at_all(r#""tx_bytes":1,"rx_bytes":2,"connections":3,"cpu":null,"rss_mb":30.3"#),
+            "",
+        ),
+        (
+            Event::NodeStats(NodeTotals { relayed_calls: 1, reservations: 2, records: 3, tx_bytes: 4, rx_bytes: 5 }),
+            "node_stats",
+            at_all(r#""relayed_calls":1,"reservations":2,"records":3,"tx_bytes":4,"rx_bytes":5"#),
+            "",
+        ),
+        (
+            ended(EndReason::RemoteHangUp, 83),
+            "ended",
+            at_all(
+                r#""call":"C","peer":"P","reason":"remote_hangup","seconds":83.0,"summary":{"loss":0.002,"concealed":0.0,"delay_ms_p50":62.0,"delay_ms_p95":null,"quality":4.31}"#,
+            ),
+            "✓ Al hung up after 1:23. (quality good (4.3 of 4.5), loss 0.2 %, delay 62 ms)\n",
+        ),
+        (
+            Event::Failed(failure()),
+            "failure",
+            at_all(r#""kind":"device","retry":"after_user_action","message":"no microphone""#),
+            "✗ No microphone.\n",
+        ),
+        (Event::Lagged { missed: 7 }, "lagged", at_all(r#""missed":7"#), ""),
+        (Event::Stopped, "stopped", String::new(), ""),
+    ]
+}
+
+#[test]
+fn programs_read_every_event_as_the_contract_has_it() {
+    let shared = Shared::default();
+    let clock = MonotonicClock::start();
+    let mut json = Json::new(Box::new(shared.clone()), clock);
+    let at = clock::now() + Duration::from_millis(1500);
+    for (event, name, fields, _) in all() {
+        json.event(&Stamped { at, event }, None);
+        let line = shared.take();
+        let times = format!("\"t_ms\":{},\"mono_ms\":{}", rounded(clock.t_ms(at)), rounded(clock.mono_ms(at)));
+        let comma = if fields.is_empty() { "" } else { "," };
+        assert_eq!(line, format!("{{\"event\":\"{name}\",{times}{comma}{fields}}}\n"));
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["event"], name);
+    }
+}
+
+fn rounded(ms: f64) -> String {
+    serde_json::to_string(&((ms * 1000.0).round() / 1000.0)).unwrap()
+}
+
+#[test]
+fn people_read_one_sentence_per_step() {
+    let shared = Shared::default();
+    let show = Show { presence: true, ..Show::default() };
+    let mut human = Human::new(Box::new(shared.clone()), Box::new(shared.clone()), Style::PLAIN, show);
+    human.introduce(alice(), "Alice");
+    let at = Instant::now();
+    for (event, name, _, sentence) in all() {
+        human.event(&Stamped { at, event }, None);
+        assert_eq!(shared.take(), sentence, "{name}");
+    }
+}
+
+#[test]
+fn results_of_commands_are_between_engine_and_verb() {
+    let shared = Shared::default();
+    let mut json = Json::new(Box::new(shared.clone()), MonotonicClock::start());
+    let event = Event::CommandFinished { id: CommandId(1), result: Ok(Reply::Done) };
+    json.event(&Stamped { at: Instant::now(), event }, None);
+    assert_eq!(shared.take(), "");
+}
+
+#[test]
+fn the_demo_says_whose_event_it_is() {
+    let shared = Shared::default();
+    let mut json = Json::new(Box::new(shared.clone()), MonotonicClock::start());
+    json.event(&Stamped { at: Instant::now(), event: Event::Answered { call: CALL } }, Some(Side::B));
+    assert!(shared.take().contains(r#","side":"b","call":""#));
+}
+
+#[test]
+fn strangers_are_told_from_contacts() {
+    let shared = Shared::default();
+    let mut human = Human::new(Box::new(shared.clone()), Box::new(shared.clone()), Style::PLAIN, Show::default());
+    let event = Event::Incoming { call: CALL, from: alice(), name: Some("The Bank".into()), known: false };
+    human.event(&Stamped { at: Instant::now(), event }, None);
+    let said = shared.take();
+    assert!(said.contains("who goes by “The Bank” is calling; not one of your contacts"), "{said}");
+    assert!(said.contains(&short(&alice())), "{said}");
+}
+
+#[test]
+fn a_call_that_failed_is_told_once_and_with_a_remedy() {
+    let (shared, at) = (Shared::default(), Instant::now());
+    let mut human = Human::new(
+        Box::new(shared.clone()),
+        Box::new(shared.clone()),
+        Style::PLAIN,
+        Show { dialled: true, ..Show::default() },
+    );
+    human.introduce(alice(), "Alice");
+    human.event(&Stamped { at, event: ended(EndReason::NoAnswer, 0) }, None);
+    human.report(&Report::CallFailure(failure_of(EndReason::NoAnswer, "Alice").unwrap()));
+    assert_eq!(shared.take(), "✗ Alice did not answer; try again later.\n");
+
+    let mut json = Json::new(Box::new(shared.clone()), MonotonicClock::start());
+    json.report(&Report::CallFailure(failure_of(EndReason::NoAnswer, "Alice").unwrap()));
+    assert!(shared.take().contains(r#""kind":"no_answer","retry":"later","message":"Alice did not"#));
+}
+
+#[test]
+fn the_live_line_is_drawn_over_and_only_on_terminals() {
+    let (shared, at) = (Shared::default(), Instant::now());
+    let live = Style { colours: false, live: true };
+    let mut human = Human::new(Box::new(shared.clone()), Box::new(shared.clone()), live, Show::default());
+    human.introduce(alice(), "Alice");
+    let connected = Event::Connected {
+        call: CALL,
+        peer: alice(),
+        ring: None,
+        answer_to_media: Duration::from_millis(84),
+        path: direct(),
+        audio_t0: None,
+    };
+    human.event(&Stamped { at, event: connected }, None);
+    assert!(human.ticks());
+    shared.take();
+    human.event(&Stamped { at: at + Duration::from_secs(72), event: Event::Stats(stats()) }, None);
+    let line = shared.take();
+    assert!(line.starts_with("\r\x1b[2K   1:12  direct · good · 62 ms · loss 0.2 %"), "{line:?}");
+    human.event(&Stamped { at, event: Event::Muted { call: CALL, by_peer: false, muted: true } }, None);
+    let said = shared.take();
+    assert!(said.starts_with("\r\x1b[2K· You are muted.\n\r\x1b[2K"), "{said:?}");
+    human.event(&Stamped { at, event: ended(EndReason::HangUp, 72) }, None);
+    assert!(!human.ticks());
+    assert!(shared.take().ends_with("delay 62 ms)\n"));
+}
+
+#[test]
+fn reports_have_stable_fields() {
+    let shared = Shared::default();
+    let mut json = Json::new(Box::new(shared.clone()), MonotonicClock::start());
+    let p = alice().to_string();
+    let heard = |quality| Heard {
+        arrived: true,
+        likeness: 0.97,
+        loss: Some(0.0),
+        delay_ms: Some(60.0),
+        quality,
+        file: "x.wav".into(),
+    };
+    let demo = DemoResult {
+        ring: Duration::from_millis(34),
+        answer_to_media: Duration::from_millis(71),
+        relayed: false,
+        path: String::new(),
+        a: heard(Some(4.4)),
+        b: heard(Some(4.3)),
+        took: Duration::from_secs(14),
+    };
+    let found = LookupReport { found: true, seq: Some(4), took: Duration::from_millis(80), requests: 6 };
+    let device = DeviceInfo {
+        id: "hw:1".into(),
+        name: "USB".into(),
+        role: AudioRole::Microphone,
+        default_rate_hz: 44_100,
+        channels: 1,
+        is_default: true,
+    };
+    for (report, expected) in [
+        (Report::Identity { link: link() }, format!(r#""person":"{p}","link":"twocans:{p}""#)),
+        (
+            Report::Lookup { link: link(), found },
+            format!(r#""person":"{p}","found":true,"seq":4,"ms":80.0,"requests":6"#),
+        ),
+        (
+            Report::Devices(vec![device]),
+            r#""devices":[{"role":"input","id":"hw:1","name":"USB","rate_hz":44100,"channels":1,"default":true}]"#
+                .into(),
+        ),
+        (Report::Contacts(Vec::new()), r#""contacts":[]"#.into()),
+        (Report::History { calls: Vec::new(), now_unix_s: 0 }, r#""calls":[]"#.into()),
+        (
+            Report::Running { verb: "status", answer: serde_json::json!({"event": "x", "calls": 1}) },
+            r#""calls":1"#.into(),
+        ),
+        (
+            Report::Demo(demo),
+            r#""set_up_ms":105.0,"path":"direct","loss":0.0,"delay_ms":60.0,"quality":4.3,"ring_ms":34.0"#.into(),
+        ),
+        (Report::Failure(failure()), r#""kind":"device","retry":"after_user_action","message":"no microphone""#.into()),
+    ] {
+        json.report(&report);
+        let line = shared.take();
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(value["event"].is_string() && value["t_ms"].is_number() && value["mono_ms"].is_number());
+        assert!(line.contains(&expected), "{line}");
+    }
+    json.report(&Report::Note("hello".into()));
+    assert_eq!(shared.take(), "");
+}

@@ -1,0 +1,110 @@
+//! From what was said to what is meant: settings over defaults.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::exit::usage;
+use super::settings::{AudioSettings, NetworkSettings};
+use crate::engine::{AudioOptions, Failure, FailureKind, NetworkOptions, Options, Retry};
+
+/// How long we let it ring at the other side unless told otherwise.
+pub const RING_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// The profile's folder: `--home`, `TWOCANS_HOME`, or the platform's data folder.
+///
+/// # Errors
+/// When the platform has none; then `--home` must be given.
+pub fn home(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    given
+        .or_else(|| directories::ProjectDirs::from("", "", "twocans").map(|dirs| dirs.data_dir().to_path_buf()))
+        .ok_or_else(|| usage("this system names no folder for data; choose one with --home DIR"))
+}
+
+/// Options of a process that goes online; `callable`: others can find it and ring.
+///
+/// # Errors
+/// A name that cannot be resolved, or a `--turn @FILE` that cannot be read.
+pub fn online(home: &Path, callable: bool, network: NetworkSettings, audio: AudioSettings) -> Result<Options, Failure> {
+    Ok(Options {
+        home: home.to_path_buf(),
+        display_name: audio.name.clone(),
+        online: true,
+        callable,
+        network: network_options(network)?,
+        audio: audio_options(audio),
+    })
+}
+
+/// Options of a process that only reads and writes the profile.
+pub fn offline(home: &Path) -> Options {
+    Options {
+        home: home.to_path_buf(),
+        display_name: None,
+        online: false,
+        callable: false,
+        network: NetworkOptions::default(),
+        audio: AudioOptions::default(),
+    }
+}
+
+fn network_options(said: NetworkSettings) -> Result<NetworkOptions, Failure> {
+    let isolated = said.isolated.unwrap_or(false);
+    let stun = said.stun.iter().map(|server| server.resolve(isolated)).collect::<Result<_, _>>();
+    let turn = said.turn.iter().map(|server| server.resolve(isolated)).collect::<Result<Vec<_>, _>>();
+    Ok(NetworkOptions {
+        listen: said.listen,
+        bootstrap: said.bootstrap,
+        mdns: !said.no_mdns.unwrap_or(false),
+        stun: stun.map_err(|why| unresolved("--stun", &why))?,
+        turn: turn.map_err(|why| unresolved("--turn", &why))?.into_iter().flatten().collect(),
+        relay_only: said.relay_only.unwrap_or(false),
+        super_peer: said.super_peer.map(|mode| mode.0).unwrap_or_default(),
+        media_ports: said.media_port.map(|range| range.0),
+        isolated,
+        treat_as_public: said.treat_as_public,
+    })
+}
+
+fn unresolved(option: &str, why: &str) -> Failure {
+    Failure { kind: FailureKind::Usage, retry: Retry::AfterUserAction, detail: format!("{option}: {why}") }
+}
+
+fn audio_options(said: AudioSettings) -> AudioOptions {
+    let default = AudioOptions::default();
+    AudioOptions {
+        mic: said.mic.unwrap_or(default.mic),
+        speaker: said.speaker.unwrap_or(default.speaker),
+        ring_device: said.ring_device.unwrap_or(default.ring_device),
+        device_frames: said.device_frames.map_or(default.device_frames, |frames| frames.0),
+        frame: said.frame_ms.map_or(default.frame, |frame| frame.0),
+        bitrate_bps: said.bitrate.map_or(default.bitrate_bps, |rate| rate.0),
+        fec: said.fec.map_or(default.fec, |fec| fec.0),
+        redundancy: said.red.map_or(default.redundancy, |red| red.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::SuperPeerMode;
+
+    #[test]
+    fn nothing_said_gives_the_defaults_of_help() {
+        let options = online(Path::new("/p"), true, NetworkSettings::default(), AudioSettings::default()).unwrap();
+        assert!(options.network.mdns && !options.network.isolated && !options.network.relay_only);
+        assert_eq!(options.network.super_peer, SuperPeerMode::Auto);
+        assert_eq!(options.audio.bitrate_bps, 32_000);
+        assert_eq!(options.audio.device_frames, 480);
+    }
+
+    #[test]
+    fn an_isolated_process_asks_no_name_server() {
+        let network = NetworkSettings {
+            isolated: Some(true),
+            stun: vec!["stun.invalid:3478".parse().unwrap()],
+            ..NetworkSettings::default()
+        };
+        let failure = online(Path::new("/p"), true, network, AudioSettings::default()).unwrap_err();
+        assert!(failure.detail.starts_with("--stun: stun.invalid:3478"), "{}", failure.detail);
+    }
+}

@@ -1,0 +1,186 @@
+//! Groups of options. Each group is at once a part of the command line and a section of `config.toml`, so that every
+//! option has a key: its long name.
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::config_file::{text, texts};
+use super::values::{
+    AutoOff, Bitrate, Callers, DeviceFrames, FrameMs, HostPort, PortRange, Red, Seconds, SuperPeer, Turn,
+};
+use crate::engine::{SinkSpec, SourceSpec};
+
+/// Something said on the command line wins over the same thing said in the file.
+pub trait Over {
+    #[must_use]
+    fn over(self, file: Self) -> Self;
+}
+
+impl<T> Over for Option<T> {
+    fn over(self, file: Self) -> Self {
+        self.or(file)
+    }
+}
+
+/// A list replaces a list; they are not joined.
+impl<T> Over for Vec<T> {
+    fn over(self, file: Self) -> Self {
+        if self.is_empty() { file } else { self }
+    }
+}
+
+macro_rules! settings {
+    ($(#[$outer:meta])* $name:ident, $heading:literal { $($(#[$inner:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$outer])*
+        #[derive(Debug, Clone, Default, Args, Deserialize)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        #[command(next_help_heading = $heading)]
+        pub struct $name {
+            $($(#[$inner])* pub $field: $type,)*
+        }
+
+        impl Over for $name {
+            fn over(self, file: Self) -> Self {
+                Self { $($field: self.$field.over(file.$field),)* }
+            }
+        }
+    };
+}
+
+settings! {
+    /// `[network]`: every verb that goes online.
+    NetworkSettings, "Network" {
+        /// Listen here; repeatable [default: QUIC and TCP on every interface (loopback with --isolated), any port]
+        #[arg(long, value_name = "MULTIADDR")]
+        #[serde(deserialize_with = "texts")]
+        listen: Vec<String>,
+        /// Get in through this node, a multiaddress that ends in /p2p/ID; repeatable [default: the nodes met before]
+        #[arg(long, value_name = "MULTIADDR")]
+        #[serde(deserialize_with = "texts")]
+        bootstrap: Vec<String>,
+        /// Neither look for peers in the local network nor be seen there [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_mdns: Option<bool>,
+        /// Ask this server how we look from outside; repeatable [default: none]
+        #[arg(long, value_name = "HOST:PORT")]
+        #[serde(deserialize_with = "texts")]
+        stun: Vec<HostPort>,
+        /// A media relay of your own, turn:USER:PASS@HOST:PORT, or @FILE with one per line; repeatable [default: none]
+        #[arg(long, value_name = "TURN")]
+        #[serde(deserialize_with = "texts")]
+        turn: Vec<Turn>,
+        /// Send media through relays only, so that the peer never learns our address [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        relay_only: Option<bool>,
+        /// Serve others when we are reachable: auto, always or never [default: auto]
+        #[arg(long, value_name = "WHEN")]
+        #[serde(deserialize_with = "text")]
+        super_peer: Option<SuperPeer>,
+        /// UDP ports for media [default: any]
+        #[arg(long, value_name = "MIN-MAX")]
+        #[serde(deserialize_with = "text")]
+        media_port: Option<PortRange>,
+        /// Loopback only: no packet leaves this machine [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        isolated: Option<bool>,
+        /// For laboratories: count these addresses as public; repeatable [default: none]
+        #[arg(long, value_name = "CIDR")]
+        #[serde(deserialize_with = "texts")]
+        treat_as_public: Vec<String>,
+    }
+}
+
+settings! {
+    /// `[audio]`: verbs that talk.
+    AudioSettings, "Sound" {
+        /// default, an id of `twocans devices`, file:PATH[,loop][,start=launch], tone:HZ or silence [default: default]
+        #[arg(long, value_name = "SRC")]
+        #[serde(deserialize_with = "text")]
+        mic: Option<SourceSpec>,
+        /// default, an id of `twocans devices`, file:PATH (WAV) or null [default: default]
+        #[arg(long, value_name = "SINK")]
+        #[serde(deserialize_with = "text")]
+        speaker: Option<SinkSpec>,
+        /// Where it rings; as --speaker [default: default]
+        #[arg(long, value_name = "SINK")]
+        #[serde(deserialize_with = "text")]
+        ring_device: Option<SinkSpec>,
+        /// Frames per device callback to ask for [default: 480]
+        #[arg(long, value_name = "N")]
+        #[serde(deserialize_with = "text")]
+        device_frames: Option<DeviceFrames>,
+        /// Speech per packet: auto, 5, 10, 20, 40 or 60 ms [default: auto]
+        #[arg(long, value_name = "MS")]
+        #[serde(deserialize_with = "text")]
+        frame_ms: Option<FrameMs>,
+        /// Opus bitrate, bit/s [default: 32000]
+        #[arg(long, value_name = "BPS")]
+        #[serde(deserialize_with = "text")]
+        bitrate: Option<Bitrate>,
+        /// Copies of earlier frames in each packet (RFC 2198): auto, off or a number [default: auto]
+        #[arg(long, value_name = "N")]
+        #[serde(deserialize_with = "text")]
+        red: Option<Red>,
+        /// Opus forward error correction: auto or off [default: auto]
+        #[arg(long, value_name = "WHEN")]
+        #[serde(deserialize_with = "text")]
+        fec: Option<AutoOff>,
+        /// The name that people we call see [default: none]
+        #[arg(long, value_name = "DISPLAY_NAME")]
+        #[serde(deserialize_with = "text")]
+        name: Option<String>,
+    }
+}
+
+settings! {
+    /// `[call]`: how we dial.
+    CallSettings, "Call" {
+        /// Hang up after so many seconds of talk [default: talk until somebody hangs up]
+        #[arg(long, value_name = "N")]
+        #[serde(deserialize_with = "text")]
+        seconds: Option<Seconds>,
+        /// Give up when nobody answers for so many seconds [default: 45]
+        #[arg(long, value_name = "S")]
+        #[serde(deserialize_with = "text")]
+        ring_timeout: Option<Seconds>,
+    }
+}
+
+settings! {
+    /// `[answer]`: how we take calls.
+    AnswerSettings, "Answering" {
+        /// Answer without asking; needs --from [default: false: ask]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        auto: Option<bool>,
+        /// Whom --auto answers, contacts or anyone; others are declined [no default: it must be said]
+        #[arg(long, value_name = "WHO")]
+        #[serde(deserialize_with = "text")]
+        from: Option<Callers>,
+        /// Let it ring so long before --auto answers or --decline declines [default: 0]
+        #[arg(long, value_name = "S")]
+        #[serde(deserialize_with = "text")]
+        answer_after: Option<Seconds>,
+        /// Decline every call [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        decline: Option<bool>,
+        /// Let every call ring and do nothing [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_answer: Option<bool>,
+        /// Stop after the first call [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        once: Option<bool>,
+        /// Hang up after so many seconds of talk [default: talk until somebody hangs up]
+        #[arg(long, value_name = "N")]
+        #[serde(deserialize_with = "text")]
+        seconds: Option<Seconds>,
+    }
+}
+
+settings! {
+    /// `[demo]`.
+    DemoSettings, "Demo" {
+        /// Where the two received WAV files go [default: ./twocans-demo]
+        #[arg(long, value_name = "DIR")]
+        out: Option<std::path::PathBuf>,
+    }
+}

@@ -1,0 +1,252 @@
+//! `answer`: wait for calls, and take them as the user says.
+
+use std::time::{Duration, Instant};
+
+use crate::cli::driver::{Action, Driver, Input};
+use crate::cli::exit::{Exit, failure_of, usage};
+use crate::cli::keys::{Key, Keyboard};
+use crate::cli::output::{Output, Report};
+use crate::cli::session::Session;
+use crate::cli::settings::AnswerSettings;
+use crate::cli::talk::Talk;
+use crate::cli::values::Callers;
+use crate::engine::{self, CommandKind, EndReason, Event, Failure, Options};
+
+pub async fn run(options: Options, settings: AnswerSettings, out: &mut dyn Output) -> Result<Exit, Failure> {
+    let policy = Policy::of(&settings, Keyboard::is_there())?;
+    let link = engine::my_link(&options.home)?;
+    let mut session = Session::start(options, out)?;
+    session.say(&Report::Note(format!("Your link, to give to people who may call you: {link}")));
+    session.say(&Report::Note(policy.promise().into()));
+    if let Err(failure) = session.contacts().await {
+        session.close_quietly().await;
+        return Err(failure);
+    }
+    session.run(&mut Answer::new(policy, &settings)).await
+}
+
+/// What happens to a call that comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Policy {
+    /// Ask y/n.
+    Ask,
+    Answer(Callers),
+    Decline,
+    LetItRing,
+    /// Nobody can be asked.
+    NoTerminal,
+}
+
+impl Policy {
+    fn of(settings: &AnswerSettings, terminal: bool) -> Result<Self, Failure> {
+        let said = |flag: Option<bool>| flag.unwrap_or(false);
+        let scripted = (said(settings.auto), said(settings.decline), said(settings.no_answer));
+        match (scripted, settings.from) {
+            ((true, false, false), Some(callers)) => Ok(Self::Answer(callers)),
+            ((true, false, false), None) => Err(usage(
+                "--auto needs --from contacts or --from anyone: with it the microphone opens without a question",
+            )),
+            ((false, true, false), _) => Ok(Self::Decline),
+            ((false, false, true), _) => Ok(Self::LetItRing),
+            ((false, false, false), _) if terminal => Ok(Self::Ask),
+            ((false, false, false), _) => Ok(Self::NoTerminal),
+            _ => Err(usage("--auto, --decline and --no-answer exclude each other; choose one")),
+        }
+    }
+
+    fn promise(self) -> &'static str {
+        match self {
+            Self::Ask => "Waiting for calls; you will be asked. Ctrl-C stops.",
+            Self::Answer(Callers::Contacts) => "Answering calls of contacts, declining others. Ctrl-C stops.",
+            Self::Answer(Callers::Anyone) => "Answering every call. Ctrl-C stops.",
+            Self::Decline => "Declining every call. Ctrl-C stops.",
+            Self::LetItRing => "Letting every call ring. Ctrl-C stops.",
+            Self::NoTerminal => {
+                "There is no terminal to ask at, so every call is declined; use --auto --from contacts to answer."
+            }
+        }
+    }
+}
+
+/// What we do with a ringing call by ourselves, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    Answer(Instant),
+    Decline(Instant),
+    Ask,
+    Nothing,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Ringing(Plan),
+    Answered,
+    Declined,
+}
+
+#[derive(Debug)]
+struct Current {
+    talk: Talk,
+    stage: Stage,
+}
+
+struct Answer {
+    policy: Policy,
+    after: Duration,
+    once: bool,
+    limit: Option<Duration>,
+    current: Option<Current>,
+    leaving: bool,
+}
+
+impl Answer {
+    fn new(policy: Policy, settings: &AnswerSettings) -> Self {
+        Self {
+            policy,
+            after: settings.answer_after.map_or(Duration::ZERO, |seconds| seconds.0),
+            once: settings.once.unwrap_or(false),
+            limit: settings.seconds.map(|seconds| seconds.0),
+            current: None,
+            leaving: false,
+        }
+    }
+
+    fn plan(&self, known: bool, now: Instant) -> Plan {
+        match self.policy {
+            Policy::Ask => Plan::Ask,
+            Policy::Answer(Callers::Contacts) if !known => Plan::Decline(now),
+            Policy::Answer(_) => Plan::Answer(now + self.after),
+            Policy::Decline => Plan::Decline(now + self.after),
+            Policy::LetItRing => Plan::Nothing,
+            Policy::NoTerminal => Plan::Decline(now),
+        }
+    }
+
+    /// Carries out a plan whose time has come.
+    fn follow_plan(&mut self, now: Instant) -> Vec<Action> {
+        let Some(current) = &mut self.current else { return Vec::new() };
+        let call = current.talk.call;
+        match current.stage {
+            Stage::Ringing(Plan::Answer(at)) if at <= now => {
+                current.stage = Stage::Answered;
+                vec![Action::Command(CommandKind::Answer { call })]
+            }
+            Stage::Ringing(Plan::Decline(at)) if at <= now => {
+                current.stage = Stage::Declined;
+                vec![Action::Command(CommandKind::Decline { call })]
+            }
+            Stage::Ringing(_) | Stage::Answered | Stage::Declined => current.talk.time_passed(now),
+        }
+    }
+
+    fn event(&mut self, event: &Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Incoming { call, .. } if self.current.is_some() || self.leaving => {
+                vec![Action::Command(CommandKind::Decline { call: *call })]
+            }
+            Event::Incoming { call, known, .. } => {
+                let plan = self.plan(*known, now);
+                self.current = Some(Current { talk: Talk::new(*call, self.limit), stage: Stage::Ringing(plan) });
+                let mut actions = vec![Action::Keys(true)];
+                if plan == Plan::Ask {
+                    actions.push(Action::Say(Report::Note("Answer? Press y or n.".into())));
+                }
+                if self.policy == Policy::NoTerminal {
+                    actions.push(Action::Say(Report::Note("Declined: there is no terminal to ask at.".into())));
+                }
+                actions.extend(self.follow_plan(now));
+                actions
+            }
+            // Another process of this profile has asked for a call.
+            Event::Dialing { call, .. } if self.current.is_none() => {
+                self.current = Some(Current { talk: Talk::new(*call, self.limit), stage: Stage::Answered });
+                vec![Action::Keys(true)]
+            }
+            Event::Connected { call, .. } => {
+                if let Some(current) = self.current.as_mut().filter(|current| current.talk.is(call)) {
+                    current.talk.connected(now);
+                }
+                Vec::new()
+            }
+            Event::Ended { call, reason, .. } if self.current.as_ref().is_some_and(|now| now.talk.is(call)) => {
+                self.current = None;
+                let mut actions = vec![Action::Keys(false)];
+                if self.once || self.leaving {
+                    actions.push(Action::Exit(exit_after(*reason)));
+                }
+                actions
+            }
+            Event::Muted { by_peer: false, muted, .. } => {
+                if let Some(current) = &mut self.current {
+                    current.talk.switched(*muted);
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn key(&mut self, key: Key, now: Instant) -> Vec<Action> {
+        let Some(current) = &mut self.current else { return self.leave_on(key) };
+        match (&current.stage, key) {
+            (Stage::Ringing(Plan::Ask | Plan::Nothing), Key::Yes) => {
+                current.stage = Stage::Ringing(Plan::Answer(now));
+                self.follow_plan(now)
+            }
+            (Stage::Ringing(_), Key::No | Key::HangUp) => {
+                current.stage = Stage::Ringing(Plan::Decline(now));
+                self.follow_plan(now)
+            }
+            (_, Key::Quit) => self.leave(),
+            (Stage::Ringing(_) | Stage::Declined, _) => Vec::new(),
+            (Stage::Answered, key) => current.talk.key(key),
+        }
+    }
+
+    fn leave_on(&mut self, key: Key) -> Vec<Action> {
+        if key == Key::Quit { self.leave() } else { Vec::new() }
+    }
+
+    /// Ends the call first, and the program when it has ended.
+    fn leave(&mut self) -> Vec<Action> {
+        let first = !std::mem::replace(&mut self.leaving, true);
+        match &self.current {
+            Some(current) if first => match current.stage {
+                Stage::Ringing(_) => vec![Action::Command(CommandKind::Decline { call: current.talk.call })],
+                Stage::Answered | Stage::Declined => vec![current.talk.hang_up()],
+            },
+            Some(_) | None => vec![Action::Exit(Exit::Fine)],
+        }
+    }
+}
+
+/// A caller who gave up, or a call declined as asked, is no failure of the one who waits for calls.
+fn exit_after(reason: EndReason) -> Exit {
+    match reason {
+        EndReason::Declined | EndReason::NoAnswer | EndReason::Busy => Exit::Fine,
+        reason => failure_of(reason, "").map_or(Exit::Fine, |failure| failure.kind.into()),
+    }
+}
+
+impl Driver for Answer {
+    fn handle(&mut self, input: Input<'_>, now: Instant) -> Vec<Action> {
+        match input {
+            Input::Event(event) => self.event(event, now),
+            Input::Key(key) => self.key(key, now),
+            Input::Interrupt => self.leave(),
+            Input::Deadline => self.follow_plan(now),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let current = self.current.as_ref()?;
+        match current.stage {
+            Stage::Ringing(Plan::Answer(at) | Plan::Decline(at)) => Some(at),
+            Stage::Ringing(Plan::Ask | Plan::Nothing) | Stage::Declined => None,
+            Stage::Answered => current.talk.deadline(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! One file per verb, or per family of verbs.
+
+pub mod answer;
+pub mod call;
+pub mod contacts;
+pub mod demo;
+pub mod devices;
+pub mod history;
+pub mod id;
+pub mod lookup;
+pub mod node;
+pub mod running;

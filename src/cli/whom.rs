@@ -1,0 +1,89 @@
+//! Who is meant: a link, or the name of a contact.
+
+use super::exit::usage;
+use super::output::short;
+use crate::engine::{Contact, Failure};
+use crate::identity::{Link, ParseLinkError};
+
+const PREFIX: &str = "twocans:";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    Link(Link),
+    Name(String),
+}
+
+/// Anything that starts like a link has to be one, so that a typo is not taken for a name.
+///
+/// # Errors
+/// A usage failure that says what is wrong with the link.
+pub fn parse(text: &str) -> Result<Whom, Failure> {
+    let text = text.trim();
+    let starts_like_a_link = text.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+    if starts_like_a_link {
+        return link(text).map(Whom::Link);
+    }
+    if text.is_empty() {
+        return Err(usage("whom? Give a twocans: link or the name of a contact"));
+    }
+    // 52 letters and digits are a key that has lost its prefix.
+    match format!("{PREFIX}{text}").parse() {
+        Ok(link) if text.len() >= 52 => Ok(Whom::Link(link)),
+        _ => Ok(Whom::Name(text.to_owned())),
+    }
+}
+
+/// # Errors
+/// A usage failure that says what is wrong with the link.
+pub fn link(text: &str) -> Result<Link, Failure> {
+    text.trim().parse().map_err(|why: ParseLinkError| usage(why.to_string()))
+}
+
+/// The one contact of this name; upper and lower case are the same.
+///
+/// # Errors
+/// When nobody or more than one is called so.
+pub fn by_name<'a>(contacts: &'a [Contact], name: &str) -> Result<&'a Contact, Failure> {
+    let wanted = name.to_lowercase();
+    let mut found = contacts.iter().filter(|contact| contact.name.as_ref().is_some_and(|n| n.to_lowercase() == wanted));
+    match (found.next(), found.next()) {
+        (Some(contact), None) => Ok(contact),
+        (None, _) => Err(usage(format!(
+            "nobody in your contacts is called {name}; add them with `twocans contacts add LINK --name {name}`, or \
+             give their link"
+        ))),
+        (Some(one), Some(other)) => Err(usage(format!(
+            "more than one contact is called {name} ({} and {}); give the link",
+            short(&one.person),
+            short(&other.person)
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Person;
+
+    fn contact(byte: u8, name: &str) -> Contact {
+        let person = Person::from_bytes([byte; 32]);
+        let link = Link { person, name: None, hints: Vec::new() };
+        Contact { person, name: Some(name.into()), blocked: false, link }
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let book = [contact(1, "Alice"), contact(2, "Bob"), contact(3, "bob")];
+        assert_eq!(by_name(&book, "alice").unwrap().person, book[0].person);
+        assert!(by_name(&book, "Bob").unwrap_err().detail.contains("more than one"));
+        assert!(by_name(&book, "Carol").unwrap_err().detail.contains("contacts add"));
+    }
+
+    #[test]
+    fn a_mistyped_link_is_not_taken_for_a_name() {
+        assert!(parse("twocans:short").is_err());
+        assert!(parse("TWOCANS:ll").is_err());
+        assert!(parse("  ").is_err());
+        assert_eq!(parse(" Alice "), Ok(Whom::Name("Alice".into())));
+    }
+}

@@ -1,0 +1,480 @@
+//! One call: its sessions, its link, its place in the voice thread.
+//!
+//! The switchboard decides; this file carries out. A call's objects are made when it is dialled or when it rings, and
+//! dropping the [`LiveCall`] ends them in order: queued goodbyes leave first.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::{AbortHandle, spawn_blocking};
+
+use super::Desk;
+use super::commands::random;
+use super::reports::LastCounters;
+use crate::base::{CallId, EndReason, Person, SeqNo};
+use crate::call::{CallEvent, InviteReply, LinkNews as CallNews, Message, Route};
+use crate::audio::Ringing;
+use crate::engine::ringer::Ringer;
+use crate::engine::link_task::{LinkJob, LinkNews, LinkTask};
+use crate::engine::session::{Invitation, SessionHandle, SessionId, Verdict};
+use crate::engine::sound::{Sound, SoundNews};
+use crate::engine::tally::Tally;
+use crate::engine::voice_thread::{Peer, PeerKey};
+use crate::engine::{
+    CallPhase, CallSide, Candidate, Event, Failure, FailureKind, MediaPath, PeerStats, Retry, SnapshotCall,
+};
+use crate::identity::safety_words;
+use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Role};
+use crate::rendezvous::RingFailure;
+use crate::store::HistoryEntry;
+use crate::voice::{Packetizer, Receiver, ReceiverSettings};
+
+pub(super) struct LiveCall {
+    pub peer: Person,
+    pub name: Option<String>,
+    pub side: CallSide,
+    pub phase: CallPhase,
+    pub started: Instant,
+    pub started_unix_s: i64,
+    pub ring: Option<Duration>,
+    /// ANSWER sent or received.
+    pub answered_at: Option<Instant>,
+    pub connected_at: Option<Instant>,
+    pub interrupted_at: Option<Instant>,
+    pub peer_muted: bool,
+    pub path: Option<MediaPath>,
+    pub stats: Option<PeerStats>,
+    pub tally: Tally,
+    /// Counters at the last report.
+    pub last: LastCounters,
+    pub key: PeerKey,
+    pub sessions: Vec<SessionHandle>,
+    pub dialling: Option<AbortHandle>,
+    /// Rings until the call is answered or over.
+    pub ringer: Option<Ringer>,
+    pub link: Option<Link>,
+    pub link_stats: LinkStats,
+    pub link_task: Option<LinkTask>,
+}
+
+impl LiveCall {
+    pub fn snapshot(&self, call: CallId) -> SnapshotCall {
+        SnapshotCall {
+            call,
+            peer: self.peer,
+            name: self.name.clone(),
+            side: self.side,
+            phase: self.phase,
+            connected_at: self.connected_at,
+            path: self.path.clone(),
+            stats: self.stats.clone(),
+            peer_muted: self.peer_muted,
+        }
+    }
+
+    fn job(&self, job: LinkJob) {
+        if let Some(task) = &self.link_task {
+            task.job(job);
+        }
+    }
+}
+
+/// How a dial that reached nobody is told.
+pub(super) fn reason_of(why: RingFailure) -> EndReason {
+    match why {
+        RingFailure::NotFound | RingFailure::NotHere => EndReason::NotFound,
+        RingFailure::Unreachable | RingFailure::Refused => EndReason::Unreachable,
+    }
+}
+
+// From the rooms to the switchboard.
+impl Desk {
+    pub(super) fn begin_call(&mut self, call: CallId, peer: Person, side: CallSide, now: Instant) {
+        let name = self.contact(peer).and_then(|contact| contact.name.clone());
+        let live = LiveCall {
+            peer,
+            name,
+            side,
+            phase: match side {
+                CallSide::Caller => CallPhase::Dialing,
+                CallSide::Callee => CallPhase::Ringing,
+            },
+            started: now,
+            started_unix_s: crate::engine::clock::unix_now_s(),
+            ring: None,
+            answered_at: None,
+            connected_at: None,
+            interrupted_at: None,
+            peer_muted: false,
+            path: None,
+            stats: None,
+            tally: Tally::default(),
+            last: LastCounters::default(),
+            key: self.new_peer_key(),
+            sessions: Vec::new(),
+            dialling: None,
+            ringer: None,
+            link: None,
+            link_stats: LinkStats::default(),
+            link_task: None,
+        };
+        self.calls.insert(call, live);
+    }
+
+    fn new_peer_key(&mut self) -> PeerKey {
+        PeerKey(self.new_session().0)
+    }
+
+    pub(super) fn dial_answered(&mut self, call: CallId, session: SessionHandle, reply: Message, now: Instant) {
+        if let Some(live) = self.calls.get_mut(&call) {
+            self.sessions.insert(session.id, call);
+            live.sessions.push(session);
+            self.switchboard.handle_message(call, reply, now);
+        }
+    }
+
+    pub(super) fn invited(&mut self, invitation: Invitation, now: Instant) {
+        let Invitation { session, invite, verdict } = invitation;
+        let verdict_is = match self.switchboard.invited(&invite, now) {
+            InviteReply::Ring { call } => {
+                self.begin_call(call, invite.from, CallSide::Callee, now);
+                if let Some(live) = self.calls.get_mut(&call) {
+                    live.name = live.name.take().or(invite.name);
+                }
+                self.keep_session(call, session);
+                self.open_link(call);
+                Verdict::Reply { message: Message::Ring, keep: true }
+            }
+            InviteReply::RingAgain { call } => {
+                self.keep_session(call, session);
+                Verdict::Reply { message: Message::Ring, keep: true }
+            }
+            InviteReply::Refuse(message) => Verdict::Reply { message, keep: false },
+            InviteReply::Ignore => Verdict::Ignore,
+        };
+        // The session's task may have died meanwhile; its close is reported separately.
+        let _ = verdict.send(verdict_is);
+    }
+
+    fn keep_session(&mut self, call: CallId, session: SessionHandle) {
+        if let Some(live) = self.calls.get_mut(&call) {
+            self.sessions.insert(session.id, call);
+            live.sessions.push(session);
+        }
+    }
+
+    pub(super) fn session_closed(&mut self, session: SessionId, now: Instant) {
+        let Some(call) = self.sessions.remove(&session) else { return };
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        live.sessions.retain(|open| open.id != session);
+        if live.sessions.is_empty() {
+            self.switchboard.signalling_lost(call, now);
+        }
+    }
+
+    pub(super) fn handle_link(&mut self, call: CallId, news: LinkNews, now: Instant) {
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        match news {
+            LinkNews::Opened(link) => live.link = Some(link),
+            LinkNews::Described(made) => {
+                self.switchboard.described(call, made.sdp, made.fingerprint, made.ufrag, now);
+            }
+            LinkNews::Stats(stats) => live.link_stats = stats,
+            LinkNews::Failed(why) => {
+                tracing::warn!(%why, "the media link failed");
+                self.switchboard.handle_link(call, CallNews::Failed, now);
+            }
+            LinkNews::Event(event) => self.handle_link_event(call, event, now),
+        }
+    }
+
+    fn handle_link_event(&mut self, call: CallId, event: LinkEvent, now: Instant) {
+        match event {
+            LinkEvent::Candidate(candidate) => self.switchboard.local_candidate(call, Some(candidate), now),
+            LinkEvent::EndOfCandidates => self.switchboard.local_candidate(call, None, now),
+            LinkEvent::Connected(path) => {
+                self.note_path(call, media_path(&path));
+                self.join_voice(call);
+            }
+            LinkEvent::Disconnected => self.switchboard.handle_link(call, CallNews::Interrupted, now),
+            LinkEvent::Reconnected(path) => {
+                let path = media_path(&path);
+                let changed = self.calls.get(&call).is_some_and(|live| live.path.as_ref() != Some(&path));
+                if changed {
+                    self.note_path(call, path.clone());
+                    self.emit_at(now, Event::PathChanged { call, path });
+                }
+                self.switchboard.handle_link(call, CallNews::Recovered, now);
+            }
+            LinkEvent::Failed(FailReason::Certificate) => {
+                self.switchboard.handle_link(call, CallNews::FingerprintMismatch, now);
+            }
+            LinkEvent::Failed(why) => {
+                tracing::info!(%why, "the media connection is lost");
+                self.switchboard.handle_link(call, CallNews::Failed, now);
+            }
+            LinkEvent::ServerUnusable { why, .. } => tracing::info!(%why, "a STUN or TURN server does not serve us"),
+            LinkEvent::Message(bytes) => match Message::decode(&bytes) {
+                Ok(message) => self.switchboard.handle_message(call, message, now),
+                Err(why) => tracing::debug!(%why, "unreadable message on the data channel"),
+            },
+            LinkEvent::ChannelOpen => self.switchboard.handle_link(call, CallNews::Connected, now),
+            // An authenticated goodbye of the transport: the peer hung up and its BYE was lost.
+            LinkEvent::Closed => self.switchboard.handle_message(call, Message::Bye(EndReason::HangUp), now),
+        }
+    }
+
+    fn note_path(&mut self, call: CallId, path: MediaPath) {
+        if let Some(live) = self.calls.get_mut(&call) {
+            live.path = Some(path);
+        }
+    }
+
+    /// Media may flow: the peer's jitter buffer and packetizer move into the voice thread.
+    fn join_voice(&mut self, call: CallId) {
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        let (Some(sound), Some(link)) = (&self.sound, &live.link) else { return };
+        let Some(incoming) = live.link_task.as_mut().and_then(|task| task.packets.take()) else { return };
+        let receiver = match Receiver::new(ReceiverSettings::default()) {
+            Ok(receiver) => receiver,
+            Err(why) => {
+                tracing::error!(%why, "no decoder for this peer");
+                return;
+            }
+        };
+        let packetizer = Packetizer::new(SeqNo(u16::from_ne_bytes(random())));
+        let peer = Peer::new(live.key, link.clone(), incoming, receiver, packetizer);
+        sound.add_peer(Box::new(peer));
+    }
+
+    pub(super) fn handle_sound(&mut self, news: SoundNews, now: Instant) {
+        let failed = match (news, &mut self.sound) {
+            (_, None) => return,
+            (SoundNews::Microphone(Ok(microphone)), Some(sound)) => return sound.install_microphone(microphone),
+            (SoundNews::Speaker(Ok(speaker)), Some(sound)) => return sound.install_speaker(speaker),
+            (SoundNews::Microphone(Err(why)) | SoundNews::Speaker(Err(why)), Some(_)) => why,
+        };
+        self.emit_at(now, Event::Failed(failed));
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.switchboard.hang_up(call, EndReason::Device, now);
+        }
+    }
+}
+
+// From the switchboard to the rooms.
+impl Desk {
+    /// Carries out what the state machines decided, until they want nothing more.
+    pub(super) async fn drain_switchboard(&mut self) {
+        loop {
+            if let Some(transmit) = self.switchboard.poll_transmit() {
+                self.transmit(transmit.call, transmit.message, transmit.route);
+            } else if let Some((call, event)) = self.switchboard.poll_event() {
+                self.handle_call_event(call, event).await;
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn transmit(&mut self, call: CallId, message: Message, route: Route) {
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        if matches!(message, Message::Answer(_)) {
+            live.answered_at = Some(Instant::now());
+        }
+        match route {
+            // The caller reads one of these streams and has dropped the others.
+            Route::Signalling => live.sessions.iter().for_each(|session| session.send(message.clone())),
+            Route::DataChannel => live.job(LinkJob::Message(message.encode())),
+        }
+    }
+
+    async fn handle_call_event(&mut self, call: CallId, event: CallEvent) {
+        let now = Instant::now();
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        match event {
+            CallEvent::Ringing => {
+                live.phase = CallPhase::Ringing;
+                let took = now.duration_since(live.started);
+                live.ring = Some(took);
+                live.ringer = Ringer::start(Ringing::Ringback, &self.options.audio.ring_device);
+                self.emit_at(now, Event::Ringing { call, took });
+            }
+            CallEvent::Incoming { from, .. } => {
+                let name = live.name.clone();
+                live.ringer = Ringer::start(Ringing::Incoming, &self.options.audio.ring_device);
+                let known = self.contact(from).is_some();
+                self.emit_at(now, Event::Incoming { call, from, name, known });
+            }
+            CallEvent::Answered => {
+                live.phase = CallPhase::Connecting;
+                live.ringer = None;
+                // The callee's clock starts when its ANSWER leaves.
+                if live.side == CallSide::Caller {
+                    live.answered_at = Some(now);
+                }
+                self.emit_at(now, Event::Answered { call });
+                if let Err(failure) = self.start_sound() {
+                    self.emit_at(now, Event::Failed(failure));
+                    self.switchboard.hang_up(call, EndReason::Device, now);
+                }
+            }
+            CallEvent::WantOffer => live.job(LinkJob::Offer),
+            CallEvent::WantAnswer { sdp } => live.job(LinkJob::Answer { offer: sdp }),
+            CallEvent::ApplyAnswer { sdp } => live.job(LinkJob::Apply { answer: sdp }),
+            CallEvent::RemoteCandidate(candidate) => live.job(LinkJob::RemoteCandidate(candidate)),
+            CallEvent::Connected => self.connected(call, now),
+            CallEvent::Reconnecting => {
+                live.phase = CallPhase::Reconnecting;
+                live.interrupted_at = Some(now);
+                let reason = "no sound arrives any more".to_owned();
+                self.emit_at(now, Event::Reconnecting { call, reason });
+            }
+            CallEvent::Reconnected => {
+                live.phase = CallPhase::Connected;
+                let gap = live.interrupted_at.take().map_or(Duration::ZERO, |since| now.duration_since(since));
+                self.emit_at(now, Event::Reconnected { call, gap });
+            }
+            CallEvent::PeerMuted(muted) => {
+                live.peer_muted = muted;
+                self.emit_at(now, Event::Muted { call, by_peer: true, muted });
+            }
+            CallEvent::PeerHeld(held) => self.emit_at(now, Event::Held { call, by_peer: true, held }),
+            // What the peer says of our sound steers redundancy; see `voice`.
+            CallEvent::Quality(_) => {}
+            CallEvent::CloseSignalling => live.sessions.clear(),
+            CallEvent::NoCommonVersion { theirs } => self.emit_at(now, Event::Failed(too_different(&theirs))),
+            CallEvent::Replaced { by } => {
+                self.put_away(call);
+                self.emit_at(now, Event::Replaced { call, by });
+            }
+            CallEvent::Ended(reason) => self.end_call(call, reason, now).await,
+        }
+    }
+
+    /// The first frame of the peer has been decoded: now the call is what people call connected.
+    fn connected(&mut self, call: CallId, now: Instant) {
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        live.phase = CallPhase::Connected;
+        let at = live.connected_at.unwrap_or(now);
+        live.connected_at = Some(at);
+        let audio_t0 = self.sound.as_mut().and_then(|sound| sound.connected(self.mic_t0, at));
+        self.mic_t0 = self.mic_t0.or(audio_t0);
+        let answer_to_media = live.answered_at.map_or(Duration::ZERO, |answered| at.duration_since(answered));
+        let path = live.path.clone().unwrap_or(MediaPath {
+            local: Candidate::Host,
+            remote: Candidate::Host,
+            protocol: "udp",
+            via: None,
+        });
+        let (peer, ring) = (live.peer, live.ring);
+        let words = safety_words(self.me.person(), peer).iter().map(|word| (*word).to_owned()).collect();
+        self.emit_at(now, Event::SafetyWords { call, words });
+        self.emit_at(at, Event::Connected { call, peer, ring, answer_to_media, path, audio_t0 });
+    }
+
+    async fn end_call(&mut self, call: CallId, reason: EndReason, now: Instant) {
+        let Some(live) = self.put_away(call) else { return };
+        if self.calls.is_empty()
+            && let Some(sound) = self.sound.take()
+        {
+            self.closing.spawn(async move { drop(spawn_blocking(move || sound.close()).await) });
+        }
+        let talked = live.connected_at.map_or(Duration::ZERO, |since| now.duration_since(since));
+        let entry = HistoryEntry {
+            call,
+            person: live.peer,
+            name: live.name.clone(),
+            outgoing: live.side == CallSide::Caller,
+            started_unix_s: live.started_unix_s,
+            talked,
+            reason,
+        };
+        if let Err(why) = self.store.add_history(entry).await {
+            tracing::warn!(%why, "the call is missing from the history");
+        }
+        let summary = live.tally.summary();
+        self.emit_at(now, Event::Ended { call, peer: live.peer, reason, talked, summary });
+    }
+
+    /// Takes a call off the desk: its dial, its voice, its link. Goodbyes that are queued still leave.
+    fn put_away(&mut self, call: CallId) -> Option<LiveCall> {
+        let mut live = self.calls.remove(&call)?;
+        self.sessions.retain(|_, of| *of != call);
+        live.ringer = None;
+        // A dial whose call is over must not ring on; a session that exists ends by its queue instead.
+        if let Some(task) = live.dialling.take().filter(|_| live.sessions.is_empty()) {
+            task.abort();
+        }
+        live.sessions.clear();
+        if let Some(sound) = &self.sound {
+            sound.remove_peer(live.key);
+        }
+        if let Some(task) = live.link_task.take() {
+            let done = task.close();
+            self.closing.spawn(async move { drop(done.await) });
+        }
+        Some(live)
+    }
+
+    /// The voice thread and the devices, if they do not run already.
+    pub(super) fn start_sound(&mut self) -> Result<(), Failure> {
+        if self.sound.is_none() {
+            let (voice_news, desk) = (self.voice_news.clone(), self.inbox.clone());
+            let sound = Sound::start(&self.options.audio, self.muted, self.deafened, voice_news, desk)?;
+            self.sound = Some(sound);
+        }
+        Ok(())
+    }
+
+    /// Opens the link while it rings, so that an answer finds the candidates gathered.
+    pub(super) fn open_link(&mut self, call: CallId) {
+        let config = self.link_config(call);
+        let (media, desk) = (self.media.clone(), self.inbox.clone());
+        if let Some(live) = self.calls.get_mut(&call) {
+            live.link_task = Some(LinkTask::start(call, config, media, desk));
+        }
+    }
+
+    fn link_config(&self, call: CallId) -> LinkConfig {
+        let network = &self.options.network;
+        let role = match self.calls.get(&call).map(|live| live.side) {
+            // The callee offers with its ANSWER, so that an answer costs one trip.
+            Some(CallSide::Callee) | None => Role::Offerer,
+            Some(CallSide::Caller) => Role::Answerer,
+        };
+        LinkConfig {
+            interfaces: if network.isolated { Interfaces::Loopback } else { Interfaces::All },
+            stun: network.stun.clone(),
+            turn: network.turn.clone(),
+            relay_only: network.relay_only,
+            media_ports: network.media_ports.clone(),
+            ..LinkConfig::new(role)
+        }
+    }
+}
+
+fn too_different(theirs: &[u8]) -> Failure {
+    Failure {
+        kind: FailureKind::Unreachable,
+        retry: Retry::AfterUserAction,
+        detail: format!("the other side speaks only versions {theirs:?} of the call protocol: one of you must update"),
+    }
+}
+
+fn media_path(path: &crate::link::Path) -> MediaPath {
+    MediaPath {
+        local: candidate(path.local),
+        remote: candidate(path.remote),
+        protocol: path.protocol,
+        via: path.relay.map(|relay| relay.to_string()),
+    }
+}
+
+fn candidate(kind: CandidateKind) -> Candidate {
+    match kind {
+        CandidateKind::Host => Candidate::Host,
+        CandidateKind::ServerReflexive => Candidate::ServerReflexive,
+        CandidateKind::PeerReflexive => Candidate::PeerReflexive,
+        CandidateKind::Relayed => Candidate::Relayed,
+    }
+}

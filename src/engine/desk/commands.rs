@@ -1,0 +1,264 @@
+//! What each command does.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{Desk, DeskInput};
+use crate::base::{CallId, EndReason, Person};
+use crate::call::DialRefused;
+use crate::control::{Ask, Response};
+use crate::engine::remote::{self, RemoteVerb};
+use crate::engine::{
+    CallPhase, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind, LookupReport, Reply, Retry,
+};
+use crate::identity::Link;
+use crate::store::StoreError;
+
+/// Ringing time of a call that another process asked for; as `--ring-timeout`'s default.
+const DEFAULT_RING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(45);
+
+impl Desk {
+    pub(super) async fn obey(&mut self, command: Command) {
+        let Command { id, kind } = command;
+        let now = Instant::now();
+        let result = match kind {
+            CommandKind::Dial { to, ring_timeout } => self.dial(to, ring_timeout, now).map(Reply::Call),
+            CommandKind::Answer { call } => done_if(self.switchboard.answer(call, now)),
+            CommandKind::Decline { call } => done_if(self.switchboard.decline(call, now)),
+            CommandKind::HangUp { call, reason } => done_if(self.switchboard.hang_up(call, reason, now)),
+            CommandKind::SetMuted { muted } => self.set_muted(muted),
+            CommandKind::SetDeafened { deafened } => self.set_deafened(deafened),
+            CommandKind::Lookup { person } => match self.look_up(id, person) {
+                Ok(()) => return,
+                Err(failure) => Err(failure),
+            },
+            CommandKind::ListContacts => Ok(Reply::Contacts(self.contacts.clone())),
+            CommandKind::AddContact { link, name } => self.add_contact(link, name).await,
+            CommandKind::RenameContact { person, name } => {
+                let changed = self.store.rename(person, name).await;
+                self.after_change(changed).await
+            }
+            CommandKind::RemoveContact { person } => {
+                let changed = self.store.remove(person).await;
+                if changed.is_ok() {
+                    self.switchboard.set_known(person, false);
+                    self.switchboard.set_blocked(person, false);
+                }
+                self.after_change(changed).await
+            }
+            CommandKind::SetBlocked { person, blocked } => {
+                let changed = self.store.set_blocked(person, blocked).await;
+                if changed.is_ok() {
+                    self.switchboard.set_blocked(person, blocked);
+                }
+                self.after_change(changed).await
+            }
+            CommandKind::ListHistory { limit } => self.store.history(limit).await.map(Reply::History).map_err(stored),
+            CommandKind::Shutdown => {
+                self.stopping = true;
+                Ok(Reply::Done)
+            }
+        };
+        self.finish(id, result);
+    }
+
+    pub(super) fn finish(&self, id: CommandId, result: CommandResult) {
+        self.emit(Event::CommandFinished { id, result });
+    }
+
+    fn dial(&mut self, to: Link, ring_timeout: std::time::Duration, now: Instant) -> Result<CallId, Failure> {
+        let Some(rendezvous) = self.rendezvous.clone() else { return Err(offline()) };
+        let call = CallId::from_bytes(random());
+        let name = self.options.display_name.clone();
+        let invite = match self.switchboard.dial(call, to.person, name, ring_timeout, now) {
+            Ok(invite) => invite,
+            // Two people who dial each other want to talk.
+            Err(DialRefused::TheyCall { call }) if self.switchboard.answer(call, now) => return Ok(call),
+            Err(why) => return Err(refused(&why)),
+        };
+        self.begin_call(call, to.person, crate::engine::CallSide::Caller, now);
+        self.start_sound()?;
+        self.open_link(call);
+        self.emit_at(now, Event::Dialing { call, peer: to.person });
+        let id = self.new_session();
+        let dialling = crate::engine::session::dial(
+            rendezvous,
+            self.me.clone(),
+            to,
+            call,
+            crate::call::Message::Invite(invite),
+            id,
+            self.inbox.clone(),
+        );
+        let task = self.signalling.spawn(dialling);
+        if let Some(live) = self.calls.get_mut(&call) {
+            live.dialling = Some(task);
+        }
+        Ok(call)
+    }
+
+    fn set_muted(&mut self, muted: bool) -> CommandResult {
+        let now = Instant::now();
+        self.muted = muted;
+        if let Some(sound) = &self.sound {
+            sound.set_muted(muted);
+        }
+        self.switchboard.set_muted(muted || self.deafened, now);
+        for call in self.calls.keys() {
+            self.emit_at(now, Event::Muted { call: *call, by_peer: false, muted });
+        }
+        Ok(Reply::Done)
+    }
+
+    fn set_deafened(&mut self, deafened: bool) -> CommandResult {
+        self.deafened = deafened;
+        if let Some(sound) = &self.sound {
+            sound.set_deafened(deafened);
+        }
+        self.switchboard.set_muted(deafened || self.muted, Instant::now());
+        Ok(Reply::Done)
+    }
+
+    fn look_up(&mut self, command: CommandId, person: Person) -> Result<(), Failure> {
+        let Some(rendezvous) = self.rendezvous.clone() else { return Err(offline()) };
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let found = rendezvous.lookup(person).await;
+            let report =
+                LookupReport { found: found.found, seq: found.seq, took: found.took, requests: found.requests };
+            let _ = inbox.send(DeskInput::LookedUp { command, report }).await;
+        });
+        Ok(())
+    }
+
+    async fn add_contact(&mut self, link: Link, name: Option<String>) -> CommandResult {
+        if link.person == self.me.person() {
+            return Err(usage("that is your own link"));
+        }
+        let person = link.person;
+        let changed = self.store.add_contact(link, name).await.map(drop);
+        self.switchboard.set_known(person, changed.is_ok());
+        self.after_change(changed).await
+    }
+
+    async fn after_change(&mut self, changed: Result<(), StoreError>) -> CommandResult {
+        changed.map_err(stored)?;
+        self.contacts = self.store.contacts().await.map_err(stored)?;
+        Ok(Reply::Done)
+    }
+
+    /// Another process of this profile hands over its verb.
+    pub(super) fn answer_ask(&mut self, ask: Ask) {
+        let response = match remote::from_request(&ask.request).and_then(|verb| self.do_for_another(verb)) {
+            Ok(value) => Response::Done(value),
+            Err(failure) => Response::refused(remote::name_of(failure.kind), &failure.detail),
+        };
+        ask.answer(response);
+    }
+
+    fn do_for_another(&mut self, verb: RemoteVerb) -> Result<serde_json::Value, Failure> {
+        let now = Instant::now();
+        match verb {
+            RemoteVerb::Status => {}
+            RemoteVerb::Mute => drop(self.set_muted(true)?),
+            RemoteVerb::Unmute => drop(self.set_muted(false)?),
+            RemoteVerb::Deafen => drop(self.set_deafened(true)?),
+            RemoteVerb::Undeafen => drop(self.set_deafened(false)?),
+            RemoteVerb::HangUp => {
+                let calls: Vec<CallId> = self.calls.keys().copied().collect();
+                let ended = calls.into_iter().filter(|call| self.switchboard.hang_up(*call, EndReason::HangUp, now));
+                if ended.count() == 0 {
+                    return Err(usage("there is no call to hang up"));
+                }
+            }
+            RemoteVerb::Call { link } | RemoteVerb::Open { link } => {
+                let to: Link = link.parse().map_err(|why| usage(&format!("{why}")))?;
+                let call = self.dial(to, DEFAULT_RING_TIMEOUT, now)?;
+                return Ok(json!({ "call": call.to_string() }));
+            }
+        }
+        Ok(self.status(now))
+    }
+
+    /// What `status --json` prints.
+    fn status(&self, now: Instant) -> serde_json::Value {
+        let calls: Vec<_> = self
+            .calls
+            .iter()
+            .map(|(id, live)| {
+                let call = live.snapshot(*id);
+                json!({
+                    "call": id.to_string(),
+                    "peer": call.peer.to_string(),
+                    "name": call.name,
+                    "phase": phase_name(call.phase),
+                    "seconds": call.connected_at.map(|at| now.duration_since(at).as_secs()),
+                    "path": call.path.as_ref().map(|path| if path.is_relayed() { "relayed" } else { "direct" }),
+                })
+            })
+            .collect();
+        json!({
+            "person": self.me.person().to_string(),
+            "link": self.my_link().to_string(),
+            "node": self.node.as_ref().map(ToString::to_string),
+            "super_peer": self.super_peer,
+            "acks": self.presence_acks,
+            "muted": self.muted,
+            "deafened": self.deafened,
+            "calls": calls,
+        })
+    }
+}
+
+fn phase_name(phase: CallPhase) -> &'static str {
+    match phase {
+        CallPhase::Dialing => "dialing",
+        CallPhase::Ringing => "ringing",
+        CallPhase::Connecting => "connecting",
+        CallPhase::Connected => "connected",
+        CallPhase::Reconnecting => "reconnecting",
+        CallPhase::Ended => "ended",
+    }
+}
+
+fn done_if(possible: bool) -> CommandResult {
+    if possible { Ok(Reply::Done) } else { Err(usage("there is no such call any more")) }
+}
+
+fn refused(why: &DialRefused) -> Failure {
+    match why {
+        DialRefused::Myself => usage("that is your own link: to try a call alone, run `twocans demo`"),
+        DialRefused::Busy | DialRefused::TheyCall { .. } => {
+            Failure { kind: FailureKind::Busy, retry: Retry::Later, detail: why.to_string() }
+        }
+        _ => usage(&why.to_string()),
+    }
+}
+
+fn offline() -> Failure {
+    usage("this process is not on the network")
+}
+
+fn usage(detail: &str) -> Failure {
+    Failure { kind: FailureKind::Usage, retry: Retry::Never, detail: detail.into() }
+}
+
+fn stored(why: StoreError) -> Failure {
+    let kind = match why {
+        StoreError::UnknownContact | StoreError::BadName | StoreError::TooLong { .. } | StoreError::TooMany { .. } => {
+            FailureKind::Usage
+        }
+        StoreError::Damaged { .. } | StoreError::TooNew { .. } | StoreError::Foreign { .. } => {
+            FailureKind::ProfileDamaged
+        }
+        _ => FailureKind::Internal,
+    };
+    Failure { kind, retry: Retry::AfterUserAction, detail: why.to_string() }
+}
+
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system's random source works: keys could not be made without it");
+    bytes
+}

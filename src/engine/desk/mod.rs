@@ -1,0 +1,316 @@
+//! The engine's desk: one select loop on the `net` runtime through which everything that happens passes.
+//!
+//! The rooms report by [`DeskInput`]; front ends by [`Command`]; nothing here blocks. After each input the switchboard
+//! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
+//! changed. What belongs to one call lies in [`calls`], what a command does in [`commands`], figures in [`reports`].
+
+mod calls;
+mod commands;
+mod reports;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Interval, sleep_until};
+
+use self::calls::LiveCall;
+use super::clock::unix_now_s;
+use super::handle::Backstage;
+use super::link_task::LinkNews;
+use super::session::{self, Invitation, SessionHandle, SessionId};
+use super::sound::{Sound, SoundNews};
+use super::usage::UsageMeter;
+use super::voice_thread::VoiceNews;
+use super::{Event, Failure, LookupReport, Options, Snapshot, Stamped};
+use crate::base::{CallId, NodeId, Person};
+use crate::call::{Message, Switchboard};
+use crate::control::{Ask, ControlServer};
+use crate::identity::{Link, PersonKey};
+use crate::rendezvous::{Rendezvous, RendezvousEvent, RingFailure, Totals};
+use crate::store::{Contact, Store};
+
+/// Reports waiting for the desk. A room that finds it full waits; the desk never waits for a room.
+const INPUT_QUEUE: usize = 256;
+/// News from the voice thread; see there for what happens when it is full.
+pub(super) const VOICE_NEWS_QUEUE: usize = 256;
+/// How often an idle process says what it costs.
+const NET_EVERY: Duration = Duration::from_secs(10);
+/// Goodbyes that have not left by then are not waited for.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What the rooms report.
+pub(super) enum DeskInput {
+    DialAnswered { call: CallId, session: SessionHandle, reply: Message },
+    DialFailed { call: CallId, why: RingFailure },
+    Invited(Invitation),
+    Signal { session: SessionId, message: Message },
+    SessionClosed(SessionId),
+    Link { call: CallId, news: LinkNews },
+    Sound(SoundNews),
+    LookedUp { command: super::CommandId, report: LookupReport },
+    Totals(Totals),
+}
+
+/// What start-up has prepared.
+pub(super) struct Furniture {
+    pub options: Options,
+    pub me: PersonKey,
+    pub store: Store,
+    pub control: ControlServer,
+    pub asks: mpsc::Receiver<Ask>,
+    pub online: Option<(Rendezvous, mpsc::Receiver<RendezvousEvent>)>,
+    pub media: Handle,
+    pub backstage: Backstage,
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+    pub first_failures: Vec<Failure>,
+}
+
+pub(super) struct Desk {
+    options: Options,
+    me: PersonKey,
+    store: Store,
+    media: Handle,
+    backstage: Backstage,
+    wake: Arc<dyn Fn() + Send + Sync>,
+    rendezvous: Option<Rendezvous>,
+
+    switchboard: Switchboard,
+    calls: BTreeMap<CallId, LiveCall>,
+    sessions: BTreeMap<SessionId, CallId>,
+    next_session: u64,
+    contacts: Vec<Contact>,
+
+    sound: Option<Sound>,
+    /// When this process's microphone file began.
+    mic_t0: Option<Instant>,
+    muted: bool,
+    deafened: bool,
+
+    inbox: mpsc::Sender<DeskInput>,
+    voice_news: mpsc::Sender<VoiceNews>,
+    /// Dials and signalling sessions, ours and others'.
+    signalling: JoinSet<()>,
+    /// Links and devices that are being closed.
+    closing: JoinSet<()>,
+    usage: UsageMeter,
+    node: Option<NodeId>,
+    super_peer: bool,
+    presence_acks: u32,
+    stopping: bool,
+}
+
+/// Runs until [`super::CommandKind::Shutdown`] or until the last handle and front end are gone.
+pub(super) async fn run(furniture: Furniture) {
+    let Furniture { options, me, store, control, mut asks, online, media, backstage, wake, first_failures } =
+        furniture;
+    let (inbox, mut inputs) = mpsc::channel(INPUT_QUEUE);
+    let (voice_news, mut voice) = mpsc::channel(VOICE_NEWS_QUEUE);
+    let (rendezvous, mut network) = match online {
+        Some((rendezvous, events)) => (Some(rendezvous), Some(events)),
+        None => (None, None),
+    };
+    let contacts = store.contacts().await.unwrap_or_default();
+    let mut desk = Desk {
+        switchboard: Switchboard::new(me.clone(), crate::call::Limits::default()),
+        options,
+        me,
+        store,
+        media,
+        backstage,
+        wake,
+        rendezvous,
+        calls: BTreeMap::new(),
+        sessions: BTreeMap::new(),
+        next_session: 1,
+        contacts,
+        sound: None,
+        mic_t0: None,
+        muted: false,
+        deafened: false,
+        inbox,
+        voice_news,
+        signalling: JoinSet::new(),
+        closing: JoinSet::new(),
+        usage: UsageMeter::new(Instant::now()),
+        node: None,
+        super_peer: false,
+        presence_acks: 0,
+        stopping: false,
+    };
+    desk.switchboard.set_clock(unix_now_s().unsigned_abs(), Instant::now());
+    for contact in &desk.contacts {
+        desk.switchboard.set_known(contact.person, true);
+        desk.switchboard.set_blocked(contact.person, contact.blocked);
+    }
+    for failure in first_failures {
+        desk.emit(Event::Failed(failure));
+    }
+    let mut every_10_s = tokio::time::interval_at(tokio::time::Instant::now() + NET_EVERY, NET_EVERY);
+    while !desk.stopping {
+        desk.drain_switchboard().await;
+        desk.publish_snapshot();
+        desk.step(&mut inputs, &mut voice, &mut network, &mut asks, &mut every_10_s).await;
+    }
+    desk.say_goodbye(&mut inputs).await;
+    drop(control);
+    desk.emit(Event::Stopped);
+}
+
+impl Desk {
+    /// Waits for one thing to happen and deals with it.
+    async fn step(
+        &mut self,
+        inputs: &mut mpsc::Receiver<DeskInput>,
+        voice: &mut mpsc::Receiver<VoiceNews>,
+        network: &mut Option<mpsc::Receiver<RendezvousEvent>>,
+        asks: &mut mpsc::Receiver<Ask>,
+        every_10_s: &mut Interval,
+    ) {
+        let timeout = self.switchboard.poll_timeout().map(|(at, _reason)| at);
+        tokio::select! {
+            Some(input) = inputs.recv() => self.handle_input(input),
+            Some(news) = voice.recv() => self.handle_voice(news),
+            event = next_of(network) => self.handle_network(event),
+            command = self.backstage.commands.recv() => match command {
+                Some(command) => self.obey(command).await,
+                None => self.stopping = true,
+            },
+            Some(ask) = asks.recv() => self.answer_ask(ask),
+            () = sleep_until(timeout.unwrap_or_else(Instant::now).into()), if timeout.is_some() => {
+                self.switchboard.handle_timeout(Instant::now());
+            }
+            _ = every_10_s.tick() => self.ask_totals(),
+            Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
+            Some(_) = self.signalling.join_next(), if !self.signalling.is_empty() => {}
+        }
+    }
+
+    fn handle_input(&mut self, input: DeskInput) {
+        let now = Instant::now();
+        match input {
+            DeskInput::DialAnswered { call, session, reply } => self.dial_answered(call, session, reply, now),
+            DeskInput::DialFailed { call, why } => self.switchboard.dial_failed(call, calls::reason_of(why), now),
+            DeskInput::Invited(invitation) => self.invited(invitation, now),
+            DeskInput::Signal { session, message } => {
+                if let Some(call) = self.sessions.get(&session) {
+                    self.switchboard.handle_message(*call, message, now);
+                }
+            }
+            DeskInput::SessionClosed(session) => self.session_closed(session, now),
+            DeskInput::Link { call, news } => self.handle_link(call, news, now),
+            DeskInput::Sound(news) => self.handle_sound(news, now),
+            DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
+            DeskInput::Totals(totals) => self.report_totals(totals),
+        }
+    }
+
+    fn handle_network(&mut self, event: RendezvousEvent) {
+        match event {
+            RendezvousEvent::Ready { node, listen, super_peer } => {
+                self.node = Some(node.clone());
+                self.super_peer = super_peer;
+                let (person, link) = (self.me.person(), self.my_link());
+                self.emit(Event::Ready { person, link, node, listen, super_peer });
+            }
+            RendezvousEvent::PresencePublished { relays, acks, took } => {
+                self.presence_acks = acks;
+                self.emit(Event::PresencePublished { relays, acks, took });
+            }
+            RendezvousEvent::Incoming { stream, via } => {
+                tracing::debug!(?via, "somebody opened a signalling stream");
+                let id = self.new_session();
+                self.signalling.spawn(session::admit(stream, self.me.clone(), id, self.inbox.clone()));
+            }
+            RendezvousEvent::SuperPeer { on, reason } => {
+                self.super_peer = on;
+                self.emit(Event::SuperPeer { on, reason });
+            }
+            RendezvousEvent::NetworkChanged => self.emit(Event::NetworkChanged),
+        }
+    }
+
+    fn new_session(&mut self) -> SessionId {
+        self.next_session += 1;
+        SessionId(self.next_session)
+    }
+
+    fn my_link(&self) -> Link {
+        Link { person: self.me.person(), name: self.options.display_name.clone(), hints: Vec::new() }
+    }
+
+    fn contact(&self, person: Person) -> Option<&Contact> {
+        self.contacts.iter().find(|contact| contact.person == person)
+    }
+
+    fn emit(&self, event: Event) {
+        self.emit_at(Instant::now(), event);
+    }
+
+    /// A stream that nobody reads is fine: the snapshot says the same.
+    fn emit_at(&self, at: Instant, event: Event) {
+        let _ = self.backstage.events.send(Stamped { at, event });
+        (self.wake)();
+    }
+
+    fn publish_snapshot(&self) {
+        let new = self.snapshot();
+        self.backstage.snapshot.send_if_modified(|current| {
+            let changed = **current != new;
+            if changed {
+                *current = Arc::new(new);
+            }
+            changed
+        });
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            me: Some(self.me.person()),
+            link: Some(self.my_link()),
+            node: self.node.clone(),
+            home: self.options.home.clone(),
+            super_peer: self.super_peer,
+            presence_acks: self.presence_acks,
+            calls: self.calls.iter().map(|(id, call)| call.snapshot(*id)).collect(),
+            muted: self.muted,
+            deafened: self.deafened,
+            contacts: self.contacts.clone(),
+        }
+    }
+
+    /// Hangs up, withdraws presence, closes devices and files; each within a deadline.
+    async fn say_goodbye(&mut self, inputs: &mut mpsc::Receiver<DeskInput>) {
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.switchboard.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());
+        }
+        self.drain_switchboard().await;
+        let goodbyes = async {
+            while self.signalling.join_next().await.is_some() {}
+            while self.closing.join_next().await.is_some() {}
+        };
+        let nobody_waits = async { while inputs.recv().await.is_some() {} };
+        tokio::select! {
+            _ = tokio::time::timeout(GOODBYE, goodbyes) => {}
+            () = nobody_waits => {}
+        }
+        if let Some(rendezvous) = self.rendezvous.take() {
+            rendezvous.shutdown().await;
+        }
+        self.store.clone().close().await;
+    }
+}
+
+/// Pending for ever where there is no network.
+async fn next_of(network: &mut Option<mpsc::Receiver<RendezvousEvent>>) -> RendezvousEvent {
+    if let Some(events) = network
+        && let Some(event) = events.recv().await
+    {
+        return event;
+    }
+    std::future::pending().await
+}

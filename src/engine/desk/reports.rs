@@ -1,0 +1,143 @@
+//! Figures: what the voice thread and the links measured, as the contract wants it.
+
+use std::time::Instant;
+
+use super::{Desk, DeskInput};
+use crate::base::{CallId, FRAME_MS};
+use crate::call::LinkNews as CallNews;
+use crate::engine::usage::Usage;
+use crate::engine::voice_thread::{PeerKey, VoiceNews, VoiceReport};
+use crate::engine::{Event, NetTotals, NodeTotals, PeerStats};
+use crate::rendezvous::Totals;
+use crate::voice::ReceiverStats;
+
+/// Opus looks so far ahead, milliseconds (312 samples at 48 kHz, media.md).
+const ENCODER_LOOKAHEAD_MS: f32 = 6.5;
+
+/// Cumulative counters as of the last report; the contract's figures are differences.
+#[derive(Debug, Default)]
+pub(super) struct LastCounters {
+    heard: ReceiverStats,
+    sent_bytes: u64,
+    received_bytes: u64,
+    at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct SinceLast {
+    loss: Option<f32>,
+    concealed: Option<f32>,
+    tx_bps: Option<u32>,
+    rx_bps: Option<u32>,
+}
+
+impl LastCounters {
+    fn advance(&mut self, heard: ReceiverStats, sent_bytes: u64, received_bytes: u64, now: Instant) -> SinceLast {
+        let lost = heard.lost.saturating_sub(self.heard.lost);
+        let packets = heard.packets.saturating_sub(self.heard.packets);
+        let concealed = heard.concealed_samples.saturating_sub(self.heard.concealed_samples);
+        let played = heard.total_samples.saturating_sub(self.heard.total_samples);
+        let seconds = self.at.map(|then| now.duration_since(then).as_secs_f64());
+        let rate = |now: u64, then: u64| seconds.map(|s| (now.saturating_sub(then) as f64 * 8.0 / s) as u32);
+        let since = SinceLast {
+            loss: share(lost, lost + packets),
+            concealed: share(concealed, played),
+            tx_bps: rate(sent_bytes, self.sent_bytes),
+            rx_bps: rate(received_bytes, self.received_bytes),
+        };
+        *self = Self { heard, sent_bytes, received_bytes, at: Some(now) };
+        since
+    }
+}
+
+/// 0..1; `None` of nothing.
+fn share(part: u64, whole: u64) -> Option<f32> {
+    (whole > 0).then(|| part as f32 / whole as f32)
+}
+
+impl Desk {
+    pub(super) fn handle_voice(&mut self, news: VoiceNews) {
+        match news {
+            VoiceNews::FirstAudio { key, at } => {
+                if let Some(call) = self.call_of(key) {
+                    if let Some(live) = self.calls.get_mut(&call) {
+                        live.connected_at = Some(at);
+                    }
+                    self.switchboard.handle_link(call, CallNews::FirstAudio, at);
+                }
+            }
+            VoiceNews::Report { key, report } => {
+                if let Some(call) = self.call_of(key) {
+                    self.report_peer(call, &report);
+                }
+            }
+            VoiceNews::Retired(_) => {}
+        }
+    }
+
+    fn call_of(&self, key: PeerKey) -> Option<CallId> {
+        self.calls.iter().find(|(_, live)| live.key == key).map(|(call, _)| *call)
+    }
+
+    fn report_peer(&mut self, call: CallId, report: &VoiceReport) {
+        let usage = self.usage.sample(Instant::now());
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        if live.connected_at.is_none() {
+            return;
+        }
+        let link = live.link_stats;
+        let heard = report.stats;
+        let since = live.last.advance(heard, link.bytes_sent, link.bytes_received, Instant::now());
+        let rtt_ms = link.rtt.map(|rtt| rtt.as_secs_f32() * 1e3);
+        let stats = PeerStats {
+            call,
+            peer: live.peer,
+            rtt_ms,
+            jitter_ms: Some(heard.jitter_ms),
+            loss: since.loss,
+            concealed: since.concealed,
+            target_delay_ms: Some(heard.target_delay_ms),
+            buffer_ms: Some(heard.buffer_ms),
+            delay_ms: rtt_ms.map(|rtt| {
+                let capture = FRAME_MS as f32 + report.ptime_ms as f32 + ENCODER_LOOKAHEAD_MS;
+                capture + rtt / 2.0 + heard.buffer_ms + report.speaker_delay_ms
+            }),
+            tx_bps: since.tx_bps,
+            rx_bps: since.rx_bps,
+            red: 0,
+            fec: report.fec,
+            dred_ms: 0,
+            mic_dbfs: Some(report.mic_dbfs),
+            speaker_dbfs: Some(report.speaker_dbfs),
+            cpu: usage.cpu,
+            rss_mb: usage.rss_mb,
+        };
+        live.tally.add(&stats);
+        live.stats = Some(stats.clone());
+        self.emit(Event::Stats(stats));
+    }
+
+    /// Asks the network what it did; the answer comes as an input.
+    pub(super) fn ask_totals(&self) {
+        let Some(rendezvous) = self.rendezvous.clone() else { return };
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            if let Ok(totals) = rendezvous.totals().await {
+                let _ = inbox.send(DeskInput::Totals(totals)).await;
+            }
+        });
+    }
+
+    /// What an idle process costs, and what a super-peer does for others.
+    pub(super) fn report_totals(&mut self, totals: Totals) {
+        let Totals { tx_bytes, rx_bytes, connections, reservations, records, pipes, .. } = totals;
+        if self.super_peer {
+            let relayed_calls = pipes;
+            self.emit(Event::NodeStats(NodeTotals { relayed_calls, reservations, records, tx_bytes, rx_bytes }));
+        }
+        if self.calls.is_empty() {
+            let Usage { cpu, rss_mb } = self.usage.sample(Instant::now());
+            self.emit(Event::Net(NetTotals { tx_bytes, rx_bytes, connections, cpu, rss_mb }));
+        }
+    }
+}

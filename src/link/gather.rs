@@ -1,0 +1,203 @@
+//! Our candidates (RFC 8445 §5.1.1): host addresses at once, then what the STUN and TURN servers say; and the relays
+//! that stand behind the relayed ones.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use super::api::{CandidateKind, LinkError};
+use super::candidate::LocalCandidate;
+use super::config::LinkConfig;
+use super::relay::{Relay, RelayEvent};
+
+/// Most of our own candidates; every one multiplies the peer's checks.
+const MAX_CANDIDATES: usize = 24;
+/// Servers of each kind that are asked; more would only delay the end of gathering.
+const MAX_SERVERS: usize = 4;
+
+#[derive(Debug)]
+pub(super) enum GatherEvent {
+    Candidate(LocalCandidate),
+    /// A peer's datagram that came through the allocation `relayed`.
+    Data {
+        relayed: SocketAddr,
+        peer: SocketAddr,
+        payload: BytesMut,
+    },
+    Unusable {
+        server: SocketAddr,
+        why: String,
+    },
+}
+
+/// A datagram for the socket of this index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Transmit {
+    pub socket: usize,
+    pub to: SocketAddr,
+    pub payload: BytesMut,
+}
+
+pub(super) struct Gatherer {
+    /// Local addresses of our sockets, best first.
+    bases: Vec<SocketAddr>,
+    relays: Vec<Relay>,
+    candidates: Vec<LocalCandidate>,
+    relay_only: bool,
+    events: VecDeque<GatherEvent>,
+}
+
+impl Gatherer {
+    /// Host candidates are known at once; every server is asked from every socket that can reach it.
+    pub fn new(config: &LinkConfig, bases: Vec<SocketAddr>, now: Instant) -> Result<Self, LinkError> {
+        let mut relays = Vec::new();
+        for (socket, base) in bases.iter().copied().enumerate() {
+            let reachable = |server: SocketAddr| can_reach(base.ip(), server.ip());
+            // What the server sees of us would be a candidate that `relay_only` forbids.
+            let stun = config.stun.iter().copied().filter(|server| !config.relay_only && reachable(*server));
+            for server in stun.take(MAX_SERVERS) {
+                relays.push(Relay::stun(socket, base, server, now)?);
+            }
+            for server in config.turn.iter().filter(|server| reachable(server.address)).take(MAX_SERVERS) {
+                relays.push(Relay::turn(socket, base, server, now)?);
+            }
+        }
+        let relay_only = config.relay_only;
+        let mut gatherer = Self { bases, relays, candidates: Vec::new(), relay_only, events: VecDeque::new() };
+        for base in gatherer.bases.clone() {
+            gatherer.found(CandidateKind::Host, base, base);
+        }
+        Ok(gatherer)
+    }
+
+    /// Index of the socket with this local address.
+    pub fn socket_of(&self, base: SocketAddr) -> Option<usize> {
+        self.bases.iter().position(|candidate| *candidate == base)
+    }
+
+    pub fn base(&self, socket: usize) -> Option<SocketAddr> {
+        self.bases.get(socket).copied()
+    }
+
+    /// Whether a loopback address of a peer could be reached at all.
+    pub fn on_loopback(&self) -> bool {
+        self.bases.iter().any(|base| base.ip().is_loopback())
+    }
+
+    /// Takes a datagram that belongs to a server conversation; gives back one that does not.
+    pub fn handle_datagram(
+        &mut self,
+        socket: usize,
+        from: SocketAddr,
+        datagram: BytesMut,
+        now: Instant,
+    ) -> Option<BytesMut> {
+        let Some(local) = self.base(socket) else { return Some(datagram) };
+        match self.relays.iter_mut().find(|relay| relay.claims(socket, from, &datagram)) {
+            Some(relay) => relay.handle_datagram(datagram, local, now),
+            None => return Some(datagram),
+        }
+        self.collect();
+        None
+    }
+
+    /// Sends to a peer through the allocation `relayed`; false when we hold none of that address.
+    pub fn send_relayed(&mut self, relayed: SocketAddr, peer: SocketAddr, payload: &[u8], now: Instant) -> bool {
+        let Some(relay) = self.relays.iter_mut().find(|relay| relay.relayed == Some(relayed)) else { return false };
+        relay.send_to(peer, payload, now);
+        true
+    }
+
+    /// The server that holds the allocation `relayed`.
+    pub fn server_of(&self, relayed: SocketAddr) -> Option<SocketAddr> {
+        self.relays.iter().find(|relay| relay.relayed == Some(relayed)).map(|relay| relay.server)
+    }
+
+    /// Every server has answered or was given up.
+    pub fn is_complete(&self) -> bool {
+        self.relays.iter().all(Relay::is_settled)
+    }
+
+    /// The path is chosen and will not change: nothing needs to be kept fresh any more.
+    pub fn stop_keepalives(&mut self) {
+        self.relays.iter_mut().for_each(Relay::stop_keepalive);
+    }
+
+    /// Gives back every allocation but `keep` (RFC 8445 §8.3: candidates not selected are freed).
+    pub fn release_all_but(&mut self, keep: Option<SocketAddr>, now: Instant) -> Vec<Transmit> {
+        let mut last_words = Vec::new();
+        self.relays.retain_mut(|relay| {
+            let kept = relay.relayed.is_some() && relay.relayed == keep;
+            if !kept {
+                relay.release(now);
+                last_words.extend(transmits_of(relay));
+            }
+            kept
+        });
+        last_words
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.relays.iter_mut().for_each(|relay| relay.handle_timeout(now));
+        self.collect();
+    }
+
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.relays.iter_mut().filter_map(Relay::poll_timeout).min()
+    }
+
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.relays.iter_mut().find_map(|relay| transmits_of(relay).next())
+    }
+
+    pub fn poll_event(&mut self) -> Option<GatherEvent> {
+        self.events.pop_front()
+    }
+
+    fn collect(&mut self) {
+        for index in 0..self.relays.len() {
+            while let Some(event) = self.relays[index].poll_event() {
+                let relay = &self.relays[index];
+                let (socket, server, relayed) = (relay.socket, relay.server, relay.relayed);
+                let Some(base) = self.base(socket) else { continue };
+                match (event, relayed) {
+                    (RelayEvent::Mapped(mapped), _) => self.found(CandidateKind::ServerReflexive, mapped, base),
+                    (RelayEvent::Allocated(relayed), _) => self.found(CandidateKind::Relayed, relayed, base),
+                    (RelayEvent::Data { peer, payload }, Some(relayed)) => {
+                        self.events.push_back(GatherEvent::Data { relayed, peer, payload });
+                    }
+                    (RelayEvent::Data { .. }, None) => {}
+                    (RelayEvent::Unusable(why), _) => self.events.push_back(GatherEvent::Unusable { server, why }),
+                }
+            }
+        }
+    }
+
+    /// Announces a candidate unless it says nothing new.
+    fn found(&mut self, kind: CandidateKind, address: SocketAddr, base: SocketAddr) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let is_known = self.candidates.iter().any(|known| known.address == address && known.base == base);
+        let is_secret = self.relay_only && kind != CandidateKind::Relayed;
+        if is_known || is_secret || self.candidates.len() >= MAX_CANDIDATES {
+            return;
+        }
+        let rank = self.socket_of(base).and_then(|socket| u8::try_from(socket).ok()).unwrap_or(u8::MAX);
+        let candidate = LocalCandidate { kind, address, base, rank };
+        self.candidates.push(candidate);
+        self.events.push_back(GatherEvent::Candidate(candidate));
+    }
+}
+
+fn transmits_of(relay: &mut Relay) -> impl Iterator<Item = Transmit> {
+    std::iter::from_fn(|| {
+        let payload = relay.poll_transmit()?;
+        Some(Transmit { socket: relay.socket, to: relay.server, payload })
+    })
+}
+
+/// Loopback sockets reach loopback only: that is what keeps an isolated process isolated.
+fn can_reach(base: IpAddr, server: IpAddr) -> bool {
+    base.is_ipv4() == server.is_ipv4() && (!base.is_loopback() || server.is_loopback())
+}

@@ -1,0 +1,103 @@
+//! The sockets of a link: one per address of this machine, so that every datagram leaves from where its candidate says.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::task::{Context, Poll};
+
+use tokio::net::UdpSocket;
+
+use super::super::api::LinkError;
+use super::super::config::{Interfaces, LinkConfig};
+
+/// Most sockets of one link; machines with many virtual interfaces have more addresses than are worth a check.
+const MAX_SOCKETS: usize = 8;
+
+/// Bound sockets, best first: IPv4 before IPv6, so that candidate priorities are stable.
+pub(super) struct Sockets(Vec<(SocketAddr, UdpSocket)>);
+
+impl Sockets {
+    /// Binds one socket on every interface asked for. Interfaces that refuse are skipped as long as one remains.
+    pub async fn open(config: &LinkConfig) -> Result<Self, LinkError> {
+        let mut sockets = Vec::new();
+        let mut last_error = io::Error::new(io::ErrorKind::AddrNotAvailable, "no usable network interface");
+        for ip in addresses(&config.interfaces).into_iter().take(MAX_SOCKETS) {
+            match bind(ip, config.media_ports.clone()) {
+                Ok(bound) => sockets.push(bound),
+                Err(error) => last_error = error,
+            }
+        }
+        if sockets.is_empty() {
+            return Err(LinkError::Socket(last_error));
+        }
+        for (_, socket) in &sockets {
+            // Until the reactor has seen the socket, `try_send_to` answers WouldBlock and the first check is lost.
+            socket.writable().await.map_err(LinkError::Socket)?;
+        }
+        Ok(Self(sockets))
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.iter().map(|(address, _)| *address).collect()
+    }
+
+    pub fn try_recv(&self, socket: usize, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        self.0.get(socket)?.1.try_recv_from(buffer).ok()
+    }
+
+    /// False when the kernel would not take the datagram.
+    pub fn try_send(&self, socket: usize, to: SocketAddr, payload: &[u8]) -> bool {
+        self.0.get(socket).is_some_and(|(_, socket)| socket.try_send_to(payload, to).is_ok())
+    }
+
+    /// Index of a socket that has something to read. `start` rotates, so that a flood on one does not starve the rest.
+    pub fn poll_readable(&self, start: usize, context: &mut Context<'_>) -> Poll<usize> {
+        let count = self.0.len();
+        for offset in 0..count {
+            let index = (start + offset) % count;
+            if self.0[index].1.poll_recv_ready(context).is_ready() {
+                return Poll::Ready(index);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn addresses(interfaces: &Interfaces) -> Vec<IpAddr> {
+    let loopback = || vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    match interfaces {
+        Interfaces::Loopback => loopback(),
+        Interfaces::Only(addresses) => addresses.clone(),
+        Interfaces::All => {
+            let found: BTreeSet<IpAddr> = if_addrs::get_if_addrs()
+                .unwrap_or_default()
+                .into_iter()
+                .map(|interface| interface.ip())
+                .filter(|ip| is_usable(*ip))
+                .collect();
+            if found.is_empty() { loopback() } else { found.into_iter().collect() }
+        }
+    }
+}
+
+/// Link-local IPv6 addresses mean nothing without their interface, which a candidate cannot name.
+fn is_usable(ip: IpAddr) -> bool {
+    let is_link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() && !is_link_local
+}
+
+fn bind(ip: IpAddr, ports: Option<RangeInclusive<u16>>) -> io::Result<(SocketAddr, UdpSocket)> {
+    let mut last_error = io::Error::new(io::ErrorKind::AddrInUse, "no free port in the range of media ports");
+    for port in ports.unwrap_or(0..=0) {
+        match std::net::UdpSocket::bind((ip, port)) {
+            Ok(socket) => {
+                socket.set_nonblocking(true)?;
+                return Ok((socket.local_addr()?, UdpSocket::from_std(socket)?));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last_error = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last_error)
+}

@@ -1,0 +1,70 @@
+//! What a node is told at its start.
+
+use std::path::PathBuf;
+
+use super::Limits;
+use crate::identity::PersonKey;
+
+/// How to take part in the network.
+#[derive(Debug, Clone)]
+pub struct RendezvousConfig {
+    /// Whose calls this node takes; `None` for a bare node, which serves others and can look people up.
+    pub person: Option<PersonKey>,
+    pub node_key: NodeKey,
+    /// Multiaddresses to listen on; empty: QUIC and TCP on every interface (loopback when isolated), any port.
+    /// A super-peer's external addresses are taken from what comes of these.
+    pub listen: Vec<String>,
+    /// Multiaddresses of first nodes, each with `/p2p/ID`.
+    pub bootstrap: Vec<String>,
+    /// Find nodes on the local network (RFC 6762, IPv4). Never when isolated.
+    pub mdns: bool,
+    /// Loopback only: nothing else is listened on, dialled or believed.
+    pub isolated: bool,
+    /// Be a super-peer: store records for others, and relay rings to nodes that reserve a place here.
+    pub server: bool,
+    /// Laboratory: these ranges (CIDR) count as public addresses.
+    pub treat_as_public: Vec<String>,
+    /// Where nodes are remembered from one start to the next; `None`: nowhere.
+    pub peer_cache: Option<PathBuf>,
+    pub limits: Limits,
+}
+
+impl Default for RendezvousConfig {
+    /// A bare client with a fresh node key, no first node, mDNS on.
+    fn default() -> Self {
+        Self {
+            person: None,
+            node_key: NodeKey::Fresh,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            mdns: true,
+            isolated: false,
+            server: false,
+            treat_as_public: Vec::new(),
+            peer_cache: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Where the node's own key comes from. It says where somebody is, so a client's changes with every start; a
+/// super-peer's stays, because others write its address down.
+#[derive(Clone, PartialEq, Eq)]
+pub enum NodeKey {
+    /// A new one for this start.
+    Fresh,
+    /// The one in this file, made on first use (mode 0600). A damaged file is reported, never overwritten.
+    Kept(PathBuf),
+    /// Ed25519 seed, for tests that need to know an id beforehand.
+    Seed([u8; 32]),
+}
+
+impl std::fmt::Debug for NodeKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fresh => f.write_str("Fresh"),
+            Self::Kept(path) => f.debug_tuple("Kept").field(path).finish(),
+            Self::Seed(_) => f.write_str("Seed(…)"),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Every figure that bounds what a node does, in one table. Tests run what ships.
+
+use std::time::Duration;
+
+/// Largest presence record, bytes: it fits one packet with everything around it.
+pub(super) const MAX_RECORD_BYTES: usize = 1200;
+/// How long a presence record is believed.
+pub(super) const RECORD_TTL: Duration = Duration::from_secs(60 * 60);
+/// How far clocks may be apart before two nodes disagree about what is current.
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(3 * 60 * 60);
+/// Record stores and relay lists hold at most this many addresses of one node.
+pub(super) const MAX_ADDRESSES_PER_NODE: usize = 8;
+
+/// Largest frame of a signalling stream, bytes.
+pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024;
+/// What one signalling stream may carry each way, and how old it may become. A super-peer enforces the same on its
+/// pipes and circuits; a ring of 45 s and the exchange after the answer fit in.
+pub(super) const STREAM_BYTES: u64 = 64 * 1024;
+pub(super) const STREAM_LIFETIME: Duration = Duration::from_secs(120);
+/// For each single step of the protocol: opening a stream, writing, the first answer.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Dialling one address, security handshake included. A black-holed address costs this much, not 10 s.
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// One Kademlia request on an open connection; a frozen node costs this much.
+pub(super) const KAD_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// A whole Kademlia query. Nobody waits for its end on the way to a ring.
+pub(super) const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests of one query in flight (Kademlia's alpha). With 3 of 10 nodes frozen, all of the first six are in one
+/// query of 1400.
+pub(super) const KAD_ALPHA: usize = 6;
+
+/// QUIC keep-alives: the client's hold NAT mappings open (30 s is the shortest common one), the super-peer's only find
+/// dead clients. The idle timeout must be the same on both sides, because the lower one applies.
+pub(super) const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(20);
+pub(super) const SERVER_KEEP_ALIVE: Duration = Duration::from_secs(55);
+pub(super) const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that nothing uses is closed after this.
+pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(15);
+
+/// Shares of this node that others may use. Rates are token buckets: a burst, then one token per interval.
+/// Per-address figures are wide because a carrier NAT puts thousands of people behind one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections in all, and to one node.
+    pub connections: u32,
+    pub connections_per_node: u32,
+
+    /// Places that clients can reserve here.
+    pub reservations: usize,
+    /// How long a place is held before the client renews it.
+    pub reservation_lifetime: Duration,
+    pub reservations_per_node: Rate,
+    pub reservations_per_address: Rate,
+
+    /// Circuits (relay v2) open at a time, in all and from one node.
+    pub circuits: usize,
+    pub circuits_per_node: usize,
+    pub circuit_bytes: u64,
+    pub circuit_lifetime: Duration,
+    pub circuit_rate_per_node: Rate,
+    pub circuit_rate_per_address: Rate,
+
+    /// Ring pipes open at a time: in all (none: no pipe is offered, callers take circuits), from one node, from one
+    /// address, towards one client.
+    pub pipes: usize,
+    pub pipes_per_node: usize,
+    pub pipes_per_address: usize,
+    pub pipes_per_client: usize,
+    pub pipe_bytes: u64,
+    pub pipe_lifetime: Duration,
+    pub pipe_rate_per_node: Rate,
+    pub pipe_rate_per_address: Rate,
+
+    /// Presence records kept for others.
+    pub records: usize,
+    pub record_rate_per_node: Rate,
+    pub record_rate_per_address: Rate,
+
+    /// Streams from strangers whose first frame is awaited at a time; more are reset.
+    pub incoming_streams: usize,
+}
+
+/// A token bucket: `burst` at once, then one every `interval`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub burst: u32,
+    pub interval: Duration,
+}
+
+impl Rate {
+    pub const fn new(burst: u32, interval: Duration) -> Self {
+        Self { burst, interval }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            connections_per_node: 4,
+
+            reservations: 2048,
+            reservation_lifetime: Duration::from_secs(60 * 60),
+            reservations_per_node: Rate::new(30, Duration::from_secs(60)),
+            reservations_per_address: Rate::new(1200, Duration::from_secs(1)),
+
+            circuits: 512,
+            circuits_per_node: 32,
+            circuit_bytes: 2 * STREAM_BYTES,
+            circuit_lifetime: STREAM_LIFETIME,
+            circuit_rate_per_node: Rate::new(120, Duration::from_secs(1)),
+            circuit_rate_per_address: Rate::new(1200, Duration::from_millis(100)),
+
+            pipes: 1024,
+            pipes_per_node: 32,
+            pipes_per_address: 256,
+            pipes_per_client: 32,
+            pipe_bytes: STREAM_BYTES,
+            pipe_lifetime: STREAM_LIFETIME,
+            pipe_rate_per_node: Rate::new(120, Duration::from_secs(1)),
+            pipe_rate_per_address: Rate::new(1200, Duration::from_millis(100)),
+
+            records: 16 * 1024,
+            record_rate_per_node: Rate::new(30, Duration::from_secs(30)),
+            record_rate_per_address: Rate::new(3000, Duration::from_millis(100)),
+
+            incoming_streams: 32,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Sockets, clocks and tasks: the only place that speaks libp2p.
+//!
+//! One task, the [`driver`], owns the swarm and all state; nothing is shared but the address rules and the traffic
+//! counters. Everything that takes several steps (ringing, piping, asking on the LAN) is a task of its own that sends
+//! the driver [`command`]s and owns nothing but its streams.
+
+#![allow(clippy::disallowed_methods, reason = "the shell is where the clock is read")]
+
+mod behaviour;
+mod command;
+mod driver;
+mod files;
+#[cfg(test)]
+mod hostile;
+mod node;
+mod pipe;
+mod ring;
+mod stream;
+mod streams;
+mod transport;
+
+pub use node::Rendezvous;
+pub use stream::{SignalReceiver, SignalSender, SignalStream};

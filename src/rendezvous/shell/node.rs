@@ -1,0 +1,184 @@
+//! The handle that the engine holds.
+
+use std::net::IpAddr;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::super::address::{AddressRules, Range, endpoint, parse_node};
+use super::super::{LookupReport, RendezvousConfig, RendezvousError, RendezvousEvent, RingAttempt, Totals};
+use super::behaviour;
+use super::command::{Command, Net};
+use super::driver::{Driver, Setting};
+use super::files;
+use super::ring;
+use super::transport::Traffic;
+use crate::base::{NodeId, Person};
+
+/// Unread events; the newest are dropped beyond.
+const EVENTS: usize = 256;
+/// Unread attempts of one ring; the ring waits beyond.
+const ATTEMPTS: usize = 8;
+/// What a shutdown may take: withdrawing the record, then closing connections.
+const SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// A running node. Cheap to clone; when the last clone is dropped the node leaves the network by itself, but only
+/// [`Rendezvous::shutdown`] waits for that.
+#[derive(Debug, Clone)]
+pub struct Rendezvous {
+    net: Net,
+    node: NodeId,
+    listen: watch::Receiver<Vec<String>>,
+    isolated: bool,
+    runtime: Handle,
+    /// Cancels [`Setting::abandoned`] when the last clone goes.
+    _held: Arc<DropGuard>,
+}
+
+impl Rendezvous {
+    /// Opens the sockets and joins the network, on the current tokio runtime. Returns when the addresses are known;
+    /// [`RendezvousEvent::Ready`] is then the first event in the queue. Joining and publishing go on behind.
+    pub async fn start(config: RendezvousConfig) -> Result<(Self, mpsc::Receiver<RendezvousEvent>), RendezvousError> {
+        let mut rules = AddressRules::new(config.isolated, ranges(&config.treat_as_public)?);
+        let listen = listen_addresses(&config)?;
+        let bootstrap = nodes(&config.bootstrap, config.isolated)?;
+        for ip in listen.iter().chain(bootstrap.iter().map(|(_, address)| address)).filter_map(ip_of) {
+            rules.trust(ip);
+        }
+        let key = files::node_key(&config.node_key)?;
+        let me = key.public().to_peer_id();
+        let node = ring::node_id(&me).ok_or_else(|| RendezvousError::System("a node id of odd length".into()))?;
+        let cache = config.peer_cache.as_deref().map(|path| files::read_cache(path, &rules)).unwrap_or_default();
+
+        let traffic = Arc::new(Traffic::default());
+        let rules = Arc::new(RwLock::new(rules));
+        let isolated = config.isolated;
+        let swarm = behaviour::swarm(&key, &config, rules.clone(), traffic.clone())?;
+        let (net, commands) = Net::new(me);
+        let (events, event_queue) = mpsc::channel(EVENTS);
+        let (listening, listen_watch) = watch::channel(Vec::new());
+        let (ready, when_ready) = oneshot::channel();
+        let abandoned = CancellationToken::new();
+        let held = Arc::new(abandoned.clone().drop_guard());
+        let setting = Setting {
+            config,
+            rules,
+            traffic,
+            net: net.clone(),
+            commands,
+            abandoned,
+            events,
+            listening,
+            ready,
+            bootstrap,
+            cache,
+        };
+        let mut driver = Driver::new(swarm, setting)?;
+        driver.listen(listen)?;
+        tokio::spawn(driver.run());
+        when_ready.await.map_err(|_| RendezvousError::Stopped)?;
+        Ok((Self { net, node, listen: listen_watch, isolated, runtime: Handle::current(), _held: held }, event_queue))
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// Where this node listens now, each address with `/p2p/ID`: what others can take as `bootstrap`.
+    pub fn listen_addrs(&self) -> Vec<String> {
+        self.listen.borrow().clone()
+    }
+
+    /// What the network says of a person, without ringing. Takes as long as the first valid record does and a moment
+    /// more, at most about 10 s.
+    pub async fn lookup(&self, person: Person) -> LookupReport {
+        ring::look_up(self.net.clone(), person).await
+    }
+
+    /// Looks `person` up and rings them through all their super-peers at once, or directly. Every way that is tried
+    /// takes one of `flights`, the opening frames of as many Noise sessions; three super-peers and a direct way make
+    /// four. Each attempt ends in the receiver; it closes when all have. Dropping it gives up what is still under way.
+    ///
+    /// `hints` are node addresses from the person's link; those that are none are left out.
+    pub fn ring(&self, person: Person, hints: &[String], flights: Vec<Vec<u8>>) -> mpsc::Receiver<RingAttempt> {
+        let (attempts, receiver) = mpsc::channel(ATTEMPTS);
+        let hints = hints.iter().take(EVENTS).filter_map(|hint| parse_node(hint));
+        let hints = hints.filter(|(_, address)| !self.isolated || ip_of(address).is_some_and(|ip| ip.is_loopback()));
+        let hints = hints.take(8).collect();
+        self.runtime.spawn(ring::ring(self.net.clone(), person, hints, flights, attempts));
+        receiver
+    }
+
+    /// Counters, for `status` and for super-peers' operators.
+    pub async fn totals(&self) -> Result<Totals, RendezvousError> {
+        self.net.ask(|reply| Command::Totals { reply }).await.ok_or(RendezvousError::Stopped)
+    }
+
+    /// Withdraws the presence record, closes all connections and stops: at most 3 s.
+    pub async fn shutdown(self) {
+        let _ = timeout(SHUTDOWN, self.net.ask(|done| Command::Shutdown { done })).await;
+    }
+}
+
+#[cfg(test)]
+impl Rendezvous {
+    /// Stops without a word, as a process that is killed does.
+    pub(in super::super) async fn crash(self) {
+        self.net.send(Command::Crash).await;
+    }
+}
+
+fn ranges(texts: &[String]) -> Result<Vec<Range>, RendezvousError> {
+    texts.iter().map(|text| Range::parse(text).ok_or_else(|| RendezvousError::BadRange(text.clone()))).collect()
+}
+
+/// The configured addresses, or QUIC and TCP on every interface.
+fn listen_addresses(config: &RendezvousConfig) -> Result<Vec<Multiaddr>, RendezvousError> {
+    let parse = |text: &String| {
+        let address: Option<Multiaddr> = text.parse().ok().filter(|address| endpoint(address).is_some());
+        let address = address.ok_or_else(|| RendezvousError::BadListenAddress(text.clone()))?;
+        check_isolation(text, &address, config.isolated)?;
+        Ok(address)
+    };
+    let addresses = config.listen.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    if !addresses.is_empty() {
+        return Ok(addresses);
+    }
+    let hosts: &[IpAddr] = if config.isolated {
+        &[IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)]
+    } else {
+        &[IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)]
+    };
+    use libp2p::multiaddr::Protocol;
+    let both = |host: &IpAddr| {
+        let host = Multiaddr::from(*host);
+        [host.clone().with(Protocol::Udp(0)).with(Protocol::QuicV1), host.with(Protocol::Tcp(0))]
+    };
+    Ok(hosts.iter().flat_map(both).collect())
+}
+
+fn nodes(texts: &[String], isolated: bool) -> Result<Vec<(libp2p::PeerId, Multiaddr)>, RendezvousError> {
+    let parse = |text: &String| {
+        let (node, address) = parse_node(text).ok_or_else(|| RendezvousError::BadNodeAddress(text.clone()))?;
+        check_isolation(text, &address, isolated)?;
+        Ok((node, address))
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn check_isolation(text: &str, address: &Multiaddr, isolated: bool) -> Result<(), RendezvousError> {
+    if isolated && !ip_of(address).is_some_and(|ip| ip.is_loopback()) {
+        return Err(RendezvousError::NotIsolated(text.to_owned()));
+    }
+    Ok(())
+}
+
+fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    endpoint(address).map(|endpoint| endpoint.ip)
+}

@@ -1,0 +1,54 @@
+//! Somebody rings.
+
+use std::time::Duration;
+
+use eframe::egui::{Align, Context, Frame, Id, Layout, Modal, Sense, Stroke, vec2};
+
+use crate::engine::{CommandKind, SnapshotCall};
+use crate::ui::app::App;
+use crate::ui::icons::Icon;
+use crate::ui::theme::{Type, palette, radius, space};
+use crate::ui::widgets::{Kind, call_control, label, paint_avatar, pill};
+use crate::ui::words;
+
+/// The rings around the avatar move this often; nothing else does.
+const FRAME: Duration = Duration::from_millis(50);
+
+pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
+    let palette = palette(ctx);
+    let frame = Frame::new()
+        .fill(palette.raised)
+        .stroke(Stroke::new(1.0, palette.border_strong))
+        .corner_radius(radius::SHEET)
+        .shadow(ctx.global_style().visuals.window_shadow)
+        .inner_margin(28);
+    let name = call.name.clone().unwrap_or_else(|| words::short(&call.peer));
+    Modal::new(Id::new("incoming")).backdrop_color(palette.scrim).frame(frame).show(ctx, |ui| {
+        ui.set_width(300.0);
+        ui.with_layout(Layout::top_down(Align::Center), |ui| {
+            pill(ui, Some(Icon::Phone), words::INCOMING, palette.success, palette.success_weak);
+            let (rect, _) = ui.allocate_exact_size(vec2(200.0, 168.0), Sense::hover());
+            let time = ui.input(|input| input.time) as f32;
+            for ring in 0..3_u8 {
+                let phase = (time * 0.6 + f32::from(ring) / 3.0).fract();
+                let colour = palette.success.gamma_multiply((1.0 - phase) * 0.7);
+                ui.painter().circle_stroke(rect.center(), 46.0 + 34.0 * phase, Stroke::new(2.0, colour));
+            }
+            paint_avatar(ui.painter(), rect.center(), 92.0, &name, call.peer.as_bytes(), palette.on_fill);
+            label(ui, name, Type::Title, palette.text);
+            label(ui, words::short(&call.peer), Type::Small, palette.text2);
+            ui.add_space(space::L);
+            ui.horizontal(|ui| {
+                ui.add_space((ui.available_width() - 2.0 * 80.0 - space::XXL) / 2.0);
+                ui.spacing_mut().item_spacing.x = space::XXL;
+                if call_control(ui, Icon::PhoneDown, words::DECLINE, Kind::Danger).clicked() {
+                    app.send(CommandKind::Decline { call: call.call });
+                }
+                if call_control(ui, Icon::Phone, words::ANSWER, Kind::Success).clicked() {
+                    app.send(CommandKind::Answer { call: call.call });
+                }
+            });
+        });
+    });
+    ctx.request_repaint_after(FRAME);
+}

@@ -1,0 +1,173 @@
+//! The pieces screens are made of. Each has an accessible name and a visible focus.
+
+use eframe::egui::{
+    Align, Align2, Color32, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Stroke, StrokeKind,
+    Ui, WidgetInfo, WidgetType, pos2, vec2,
+};
+
+use super::icons::{self, Icon};
+use super::theme::{Palette, Type, avatar_colour, initials_font, palette, radius, space};
+
+pub fn label(ui: &mut Ui, text: impl Into<String>, font: Type, colour: Color32) -> Response {
+    ui.add(Label::new(RichText::new(text).font(font.font()).color(colour)).selectable(false))
+}
+
+/// What a button is for, which decides its colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Soft,
+    Accent,
+    Success,
+    Danger,
+    /// A switch that is on.
+    On,
+}
+
+impl Kind {
+    /// Ground, ground under the pointer, ink.
+    fn colours(self, palette: &Palette) -> (Color32, Color32, Color32) {
+        let lighter = |fill: Color32| fill.lerp_to_gamma(palette.on_fill, 0.12);
+        match self {
+            Self::Soft => (palette.chip, palette.hover, palette.text),
+            Self::Accent => (palette.accent_fill, lighter(palette.accent_fill), palette.on_fill),
+            Self::Success => (palette.success_fill, lighter(palette.success_fill), palette.on_fill),
+            Self::Danger => (palette.danger_fill, lighter(palette.danger_fill), palette.on_fill),
+            Self::On => (palette.text, palette.text2, palette.canvas),
+        }
+    }
+}
+
+fn ground(ui: &Ui, rect: Rect, response: &Response, kind: Kind, rounding: f32) -> Color32 {
+    let palette = palette(ui.ctx());
+    let (fill, hovered, ink) = kind.colours(palette);
+    let t = ui.ctx().animate_bool_responsive(response.id, response.hovered() && response.enabled());
+    let mut fill = fill.lerp_to_gamma(hovered, t);
+    if response.is_pointer_button_down_on() {
+        fill = fill.lerp_to_gamma(palette.pressed, 0.25);
+    }
+    let fade = if response.enabled() { 1.0 } else { 0.45 };
+    ui.painter().rect_filled(rect, rounding, fill.gamma_multiply(fade));
+    if kind == Kind::Soft {
+        ui.painter().rect_stroke(rect, rounding, Stroke::new(1.0, palette.border), StrokeKind::Inside);
+    }
+    if response.has_focus() {
+        let ring = Stroke::new(2.0, palette.accent);
+        ui.painter().rect_stroke(rect.expand(2.0), rounding + 2.0, ring, StrokeKind::Outside);
+    }
+    ink.gamma_multiply(fade)
+}
+
+/// A button with words and, if given, an icon before them.
+pub fn button(ui: &mut Ui, icon: Option<Icon>, name: &str, kind: Kind) -> Response {
+    let words = ui.painter().layout_no_wrap(name.to_owned(), Type::Strong.font(), Color32::PLACEHOLDER);
+    let indent = if icon.is_some() { 24.0 } else { 0.0 };
+    let (rect, response) = ui.allocate_exact_size(vec2(words.size().x + 28.0 + indent, 36.0), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, ui.is_enabled(), name));
+    let ink = ground(ui, rect, &response, kind, f32::from(radius::CONTROL));
+    if let Some(icon) = icon {
+        icons::paint(ui.painter(), pos2(rect.left() + 22.0, rect.center().y), icon, 16.0, ink);
+    }
+    let at = pos2(rect.left() + 14.0 + indent, rect.center().y - words.size().y / 2.0);
+    ui.painter().galley_with_override_text_color(at, words, ink);
+    response
+}
+
+/// A round control of a call with its name below.
+pub fn call_control(ui: &mut Ui, icon: Icon, name: &str, kind: Kind) -> Response {
+    const SIZE: f32 = 52.0;
+    let column = Layout::top_down(Align::Center);
+    ui.allocate_ui_with_layout(vec2(80.0, 78.0), column, |ui| {
+        ui.spacing_mut().item_spacing.y = 6.0;
+        let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click());
+        response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, ui.is_enabled(), name));
+        let ink = ground(ui, rect, &response, kind, SIZE / 2.0);
+        icons::paint(ui.painter(), rect.center(), icon, 23.0, ink);
+        // Painted rather than a label: assistive programs would read the name twice.
+        let (below, _) = ui.allocate_exact_size(vec2(80.0, 16.0), Sense::hover());
+        let colour = palette(ui.ctx()).text2;
+        ui.painter().text(below.center(), Align2::CENTER_CENTER, name, Type::Caption.font(), colour);
+        response
+    })
+    .inner
+}
+
+/// A short fact on a coloured ground.
+pub fn pill(ui: &mut Ui, icon: Option<Icon>, text: &str, ink: Color32, fill: Color32) -> Response {
+    let words = ui.painter().layout_no_wrap(text.to_owned(), Type::Caption.font(), ink);
+    let indent = if icon.is_some() { 17.0 } else { 0.0 };
+    let (rect, response) = ui.allocate_exact_size(vec2(words.size().x + 18.0 + indent, 24.0), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, text));
+    ui.painter().rect_filled(rect, 12.0, fill);
+    if let Some(icon) = icon {
+        icons::paint(ui.painter(), pos2(rect.left() + 15.0, rect.center().y), icon, 12.0, ink);
+    }
+    ui.painter().galley(pos2(rect.left() + 9.0 + indent, rect.center().y - words.size().y / 2.0), words, ink);
+    response
+}
+
+/// A disc with initials, its colour taken from the person's key.
+pub fn paint_avatar(painter: &Painter, centre: Pos2, diameter: f32, name: &str, seed: &[u8], ink: Color32) {
+    painter.circle_filled(centre, diameter / 2.0, avatar_colour(seed));
+    painter.text(centre, Align2::CENTER_CENTER, initials(name), initials_font(diameter), ink);
+}
+
+fn initials(name: &str) -> String {
+    let letters = name.split_whitespace().filter_map(|word| word.chars().find(|c| c.is_alphanumeric()));
+    let initials: String = letters.take(2).flat_map(char::to_uppercase).collect();
+    if initials.is_empty() { "?".into() } else { initials }
+}
+
+/// Level of a sound in segments, `dbfs` of −60..0 over the whole width; unknown is dark.
+pub fn meter(ui: &mut Ui, name: &str, dbfs: Option<f32>, width: f32) {
+    const SEGMENTS: usize = 28;
+    let palette = palette(ui.ctx());
+    let level = dbfs.map_or(0.0, |db| ((db + 60.0) / 60.0).clamp(0.0, 1.0));
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 8.0), Sense::hover());
+    response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(WidgetType::ProgressIndicator, true, name);
+        info.value = Some(f64::from((level * 100.0).round()));
+        info
+    });
+    let step = width / SEGMENTS as f32;
+    for segment in 0..SEGMENTS {
+        let share = (segment as f32 + 0.5) / SEGMENTS as f32;
+        let colour = match share {
+            share if share > level => palette.meter_off,
+            share if share > 0.92 => palette.danger,
+            share if share > 0.78 => palette.warn,
+            _ => palette.success,
+        };
+        let corner = pos2(rect.left() + segment as f32 * step, rect.top());
+        ui.painter().rect_filled(Rect::from_min_size(corner, vec2(step - 2.0, 8.0)), 2.0, colour);
+    }
+}
+
+/// Digits on a fixed pitch, so that a running timer does not wobble; centred in the width there is.
+pub fn timer(ui: &mut Ui, text: &str, font: Type, colour: Color32) {
+    let digit = ui.painter().layout_no_wrap("0".into(), font.font(), colour).size();
+    let letters: Vec<_> = text
+        .chars()
+        .map(|letter| {
+            let galley = ui.painter().layout_no_wrap(letter.to_string(), font.font(), colour);
+            let pitch = if letter.is_ascii_digit() { digit.x } else { galley.size().x };
+            (galley, pitch)
+        })
+        .collect();
+    let width: f32 = letters.iter().map(|(_, pitch)| pitch).sum();
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width().max(width), digit.y), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, text));
+    let mut x = rect.center().x - width / 2.0;
+    for (galley, pitch) in letters {
+        ui.painter().galley(pos2(x + (pitch - galley.size().x) / 2.0, rect.top()), galley, colour);
+        x += pitch;
+    }
+}
+
+pub fn card(ui: &Ui) -> Frame {
+    let palette = palette(ui.ctx());
+    Frame::new()
+        .fill(palette.surface)
+        .stroke(Stroke::new(1.0, palette.border))
+        .corner_radius(radius::CARD)
+        .inner_margin(space::L as i8)
+}

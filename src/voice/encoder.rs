@@ -1,0 +1,211 @@
+//! Microphone frames in, Opus packets out.
+
+use crate::base::{FRAME_SAMPLES, Frame, MediaTime, SampleCount};
+
+use super::opus::{MAX_FRAME_BYTES, OpusEncoder, OpusError};
+
+/// Audio in one packet (SDP `ptime`, RFC 8866 §6.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Ptime {
+    Ms10,
+    #[default]
+    Ms20,
+    Ms40,
+    Ms60,
+}
+
+impl Ptime {
+    pub const fn ms(self) -> u32 {
+        match self {
+            Self::Ms10 => 10,
+            Self::Ms20 => 20,
+            Self::Ms40 => 40,
+            Self::Ms60 => 60,
+        }
+    }
+
+    pub const fn samples(self) -> SampleCount {
+        SampleCount::from_ms(self.ms())
+    }
+
+    /// `None` for a length that packets cannot have.
+    pub const fn from_ms(ms: u32) -> Option<Self> {
+        match ms {
+            10 => Some(Self::Ms10),
+            20 => Some(Self::Ms20),
+            40 => Some(Self::Ms40),
+            60 => Some(Self::Ms60),
+            _ => None,
+        }
+    }
+}
+
+/// How the voice is coded. All of it may change during a call, see [`Encoder::apply`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncoderSettings {
+    pub bitrate_bps: u32,
+    pub ptime: Ptime,
+    /// In-band FEC (LBRR): each packet repeats the one before it at low quality. Takes effect with an expected loss.
+    pub fec: bool,
+    /// Send (almost) nothing while nobody speaks.
+    pub dtx: bool,
+    /// 0 (cheap) to 10 (best).
+    pub complexity: u8,
+    /// Packet loss to prepare for, percent.
+    pub expected_loss_percent: u8,
+    /// Deep redundancy of so much of the past in each packet, milliseconds up to 1000; 0 is off.
+    pub dred_ms: u32,
+}
+
+impl Default for EncoderSettings {
+    fn default() -> Self {
+        Self {
+            bitrate_bps: 32_000,
+            ptime: Ptime::Ms20,
+            fec: true,
+            dtx: true,
+            complexity: 10,
+            expected_loss_percent: 5,
+            dred_ms: 0,
+        }
+    }
+}
+
+/// One encoded packet's worth of voice, ready for any number of packetizers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodedFrame<'a> {
+    /// Of the first sample.
+    pub media_time: MediaTime,
+    pub samples: SampleCount,
+    /// First packet of a talk spurt (RFC 3551 §4.1).
+    pub marker: bool,
+    pub payload: &'a [u8],
+}
+
+impl EncodedFrame<'_> {
+    /// Announces silence: nothing follows until somebody speaks again, or the comfort noise is refreshed.
+    pub fn is_dtx(&self) -> bool {
+        self.payload.len() <= MAX_DTX_BYTES
+    }
+}
+
+/// Encodes the microphone once, whatever the number of peers.
+pub struct Encoder {
+    opus: OpusEncoder,
+    settings: EncoderSettings,
+    pcm: Box<[f32; MAX_PTIME_SAMPLES]>,
+    collected: usize,
+    /// Length of the packet being collected; a change of settings takes effect with the next one.
+    packet_samples: usize,
+    /// Media time of `pcm[0]`.
+    media_time: MediaTime,
+    /// The next packet opens a talk spurt.
+    spurt_starts: bool,
+    in_dtx: bool,
+    packet: Box<[u8; MAX_PACKET_BYTES]>,
+}
+
+impl Encoder {
+    /// Media time starts at zero; RTP wants a random start (RFC 3550 §5.1), see [`Encoder::starting_at`].
+    pub fn new(settings: EncoderSettings) -> Result<Self, OpusError> {
+        Self::starting_at(settings, MediaTime(0))
+    }
+
+    pub fn starting_at(settings: EncoderSettings, media_time: MediaTime) -> Result<Self, OpusError> {
+        let mut opus = OpusEncoder::new()?;
+        opus.set_signal_voice()?;
+        configure(&mut opus, &settings)?;
+        Ok(Self {
+            opus,
+            settings,
+            pcm: Box::new([0.0; MAX_PTIME_SAMPLES]),
+            collected: 0,
+            packet_samples: settings.ptime.samples().0 as usize,
+            media_time,
+            spurt_starts: true,
+            in_dtx: false,
+            packet: Box::new([0; MAX_PACKET_BYTES]),
+        })
+    }
+
+    /// Changes settings during the call; a new `ptime` begins with the next packet. On error the old ones stay.
+    pub fn apply(&mut self, settings: &EncoderSettings) -> Result<(), OpusError> {
+        if *settings == self.settings {
+            return Ok(());
+        }
+        if let Err(error) = configure(&mut self.opus, settings) {
+            configure(&mut self.opus, &self.settings)?;
+            return Err(error);
+        }
+        self.settings = *settings;
+        if self.collected == 0 {
+            self.packet_samples = settings.ptime.samples().0 as usize;
+        }
+        Ok(())
+    }
+
+    pub fn settings(&self) -> &EncoderSettings {
+        &self.settings
+    }
+
+    /// Delay of the coded signal behind the microphone, without packet collection.
+    pub fn lookahead(&mut self) -> SampleCount {
+        self.opus.lookahead()
+    }
+
+    /// Takes 10 ms; returns a packet each `ptime`, and `None` while collecting or while silence needs no packet.
+    ///
+    /// RFC 7587 §3.1.3: packets of at most 2 bytes need not be sent. The first of a pause is sent all the same, so
+    /// that the receiver knows that the pause is none of the network's doing; the rest only advance the media time.
+    pub fn encode(&mut self, frame: &Frame) -> Result<Option<EncodedFrame<'_>>, OpusError> {
+        self.pcm[self.collected..self.collected + FRAME_SAMPLES].copy_from_slice(frame);
+        self.collected += FRAME_SAMPLES;
+        if self.collected < self.packet_samples {
+            return Ok(None);
+        }
+        let media_time = self.media_time;
+        let samples = SampleCount(self.packet_samples as u32);
+        let encoded = self.opus.encode(&self.pcm[..self.packet_samples], &mut self.packet[..]);
+        self.begin_packet(samples);
+        let len = encoded?;
+
+        let silent = len <= MAX_DTX_BYTES;
+        let suppressed = silent && self.in_dtx;
+        self.in_dtx = silent;
+        if suppressed {
+            self.spurt_starts = true;
+            return Ok(None);
+        }
+        let marker = std::mem::replace(&mut self.spurt_starts, silent) && !silent;
+        Ok(Some(EncodedFrame { media_time, samples, marker, payload: &self.packet[..len] }))
+    }
+
+    /// Lets 10 ms pass without sending anything: the microphone is muted. What was collected is discarded, and the
+    /// next packet opens a talk spurt.
+    pub fn skip_frame(&mut self) {
+        let skipped = SampleCount((self.collected + FRAME_SAMPLES) as u32);
+        self.begin_packet(skipped);
+        self.spurt_starts = true;
+    }
+
+    fn begin_packet(&mut self, passed: SampleCount) {
+        self.media_time = self.media_time.add(passed);
+        self.collected = 0;
+        self.packet_samples = self.settings.ptime.samples().0 as usize;
+    }
+}
+
+fn configure(opus: &mut OpusEncoder, settings: &EncoderSettings) -> Result<(), OpusError> {
+    opus.set_bitrate_bps(settings.bitrate_bps)?;
+    opus.set_complexity(settings.complexity)?;
+    opus.set_in_band_fec(settings.fec)?;
+    opus.set_dtx(settings.dtx)?;
+    opus.set_expected_loss_percent(settings.expected_loss_percent)?;
+    opus.set_dred_ms(settings.dred_ms)
+}
+
+/// RFC 7587 §3.1.3: an Opus packet of 2 bytes or less announces silence.
+pub(super) const MAX_DTX_BYTES: usize = 2;
+const MAX_PTIME_SAMPLES: usize = Ptime::Ms60.samples().0 as usize;
+/// A 60 ms packet holds up to three 20 ms frames.
+const MAX_PACKET_BYTES: usize = 3 * MAX_FRAME_BYTES;

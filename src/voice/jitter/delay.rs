@@ -1,0 +1,268 @@
+//! How late frames come, and how late to play them.
+//!
+//! Everything is measured on the playout's own clock, the samples handed out so far, so that neither the sender's
+//! clock, nor the network's constant delay, nor ours can be mistaken for one another:
+//!
+//! - a **frame's lag** is the playout clock minus the frame's media time, at the moment when it could first be decoded;
+//! - the **playout's lag** is the playout clock minus the media time of the sample being played.
+//!
+//! A frame is in time exactly when the playout's lag is not below its own. The lags of all frames, those that came too
+//! late included, go into a forgetting histogram; the target is the lag where waiting longer costs more than the
+//! frames still missed ([`MS_PER_PERCENT_LATE`]). That is a quantile that adapts to the shape of the tail: a short
+//! tail is covered whole, a long thin one is not. A rare but large delay (a stall) is remembered for as long as its
+//! share of the histogram is worth its height, which is what NetEq's peak detector is for.
+//!
+//! Frames that are recovered from later packets count with the lag of the recovery, so the target waits for redundancy
+//! exactly when that pays.
+
+use crate::base::{SAMPLE_RATE_HZ, SampleCount};
+
+/// Chooses the playout's lag.
+pub(super) struct DelayManager {
+    histogram: Histogram,
+    fastest: WindowedMinimum,
+    target: i64,
+    min_delay: i64,
+    max_delay: i64,
+}
+
+impl DelayManager {
+    /// `min_delay` and `max_delay` bound the target, relative to the fastest frame of the last seconds.
+    pub fn new(min_delay: SampleCount, max_delay: SampleCount) -> Self {
+        let (min_delay, max_delay) = (i64::from(min_delay.0), i64::from(max_delay.0));
+        Self {
+            histogram: Histogram::new(),
+            fastest: WindowedMinimum::new(),
+            target: 0,
+            min_delay,
+            max_delay: max_delay.max(min_delay),
+        }
+    }
+
+    /// A new stream, whose first frame has this lag: starts low and learns.
+    pub fn reset(&mut self, lag: i64, clock: i64) {
+        self.histogram.reset(lag);
+        self.histogram.add(lag + INITIAL_DELAY, INITIAL_WEIGHT_MS);
+        self.fastest.reset();
+        self.fastest.add(lag, clock);
+        self.update_target(clock);
+    }
+
+    /// A frame of `samples` could be decoded for the first time.
+    pub fn observe(&mut self, lag: i64, samples: SampleCount, clock: i64) {
+        self.histogram.add(lag, samples.as_ms());
+        self.fastest.add(lag, clock);
+        self.update_target(clock);
+    }
+
+    pub fn set_limits(&mut self, min_delay: SampleCount, max_delay: SampleCount) {
+        self.min_delay = i64::from(min_delay.0);
+        self.max_delay = i64::from(max_delay.0).max(self.min_delay);
+    }
+
+    /// The lag that the playout should have.
+    pub fn target_lag(&self) -> i64 {
+        self.target
+    }
+
+    /// The lag of the fastest frame of the last seconds.
+    pub fn fastest_lag(&self, clock: i64) -> i64 {
+        self.fastest.get(clock).unwrap_or(self.target)
+    }
+
+    fn update_target(&mut self, clock: i64) {
+        let best = self.histogram.cheapest_lag();
+        let fastest = self.fastest.get(clock).unwrap_or(best);
+        self.target = best.clamp(fastest + self.min_delay, fastest + self.max_delay);
+    }
+}
+
+/// Weights of lags in buckets of 5 ms, the older the lighter.
+///
+/// A bucket holds the lags up to and including its upper edge. Packets of whole buckets' length all lie on one grid,
+/// and the first lag is the grid's origin: so a bucket's edge *is* the lag of the frames in it, and nothing is added.
+struct Histogram {
+    weights: Box<[f32; BUCKETS]>,
+    /// Upper edge of bucket 0.
+    origin: i64,
+    total: f32,
+}
+
+impl Histogram {
+    fn new() -> Self {
+        Self { weights: Box::new([0.0; BUCKETS]), origin: 0, total: 0.0 }
+    }
+
+    fn reset(&mut self, lag: i64) {
+        self.weights.fill(0.0);
+        self.total = 0.0;
+        self.origin = lag - HEADROOM * BUCKET;
+    }
+
+    fn add(&mut self, lag: i64, duration_ms: f32) {
+        let index = self.bucket_of(lag);
+        let keep = (-duration_ms / MEMORY_MS).exp();
+        for weight in self.weights.iter_mut() {
+            *weight *= keep;
+        }
+        self.total = self.total * keep + duration_ms;
+        self.weights[index] += duration_ms;
+    }
+
+    /// Moves the range when the lag has drifted out of it; lags beyond any range count as its edge.
+    fn bucket_of(&mut self, lag: i64) -> usize {
+        let index = (lag - self.origin + BUCKET - 1).div_euclid(BUCKET);
+        if let Some(index) = usize::try_from(index).ok().filter(|index| *index < BUCKETS) {
+            return index;
+        }
+        let shift = (index - HEADROOM).clamp(-(BUCKETS as i64), BUCKETS as i64);
+        let old = &self.weights;
+        let mut moved = [0.0; BUCKETS];
+        for (i, weight) in old.iter().enumerate() {
+            moved[(i as i64 - shift).clamp(0, BUCKETS as i64 - 1) as usize] += weight;
+        }
+        *self.weights = moved;
+        self.origin += shift * BUCKET;
+        (index - shift).clamp(0, BUCKETS as i64 - 1) as usize
+    }
+
+    /// The lag at which delay and late frames together cost least.
+    fn cheapest_lag(&self) -> i64 {
+        let ms_per_weight = MS_PER_PERCENT_LATE * 100.0 / self.total.max(f32::MIN_POSITIVE);
+        let (mut late, mut best, mut least) = (0.0_f32, BUCKETS - 1, f32::INFINITY);
+        for index in (0..BUCKETS).rev() {
+            let cost = index as f32 * BUCKET_MS + late * ms_per_weight;
+            if cost < least {
+                (best, least) = (index, cost);
+            }
+            late += self.weights[index];
+        }
+        self.origin + best as i64 * BUCKET
+    }
+}
+
+/// Smallest lag of the last two seconds, in slots of 100 ms.
+struct WindowedMinimum {
+    slots: [Option<(i64, i64)>; SLOTS],
+}
+
+impl WindowedMinimum {
+    fn new() -> Self {
+        Self { slots: [None; SLOTS] }
+    }
+
+    fn reset(&mut self) {
+        self.slots = [None; SLOTS];
+    }
+
+    fn add(&mut self, lag: i64, clock: i64) {
+        let number = clock.div_euclid(SLOT_SAMPLES);
+        let slot = &mut self.slots[number.rem_euclid(SLOTS as i64) as usize];
+        *slot = match *slot {
+            Some((held, least)) if held == number => Some((number, least.min(lag))),
+            _ => Some((number, lag)),
+        };
+    }
+
+    /// The newest slots, or, when nothing came for longer than the window, the last known one.
+    fn get(&self, clock: i64) -> Option<i64> {
+        let oldest = clock.div_euclid(SLOT_SAMPLES) - SLOTS as i64;
+        let within = self.slots.iter().flatten().filter(|(number, _)| *number > oldest).map(|(_, lag)| *lag).min();
+        within.or_else(|| self.slots.iter().flatten().max_by_key(|(number, _)| *number).map(|(_, lag)| *lag))
+    }
+}
+
+/// What one percent of late audio is worth, milliseconds of delay for all of it. By the E-model (ITU-T G.107) one
+/// percent of loss costs about as much as 200 ms below the knee of the delay curve; conversations suffer earlier.
+const MS_PER_PERCENT_LATE: f32 = 60.0;
+/// Time in which a frame's weight falls to 1/e, milliseconds of received audio.
+const MEMORY_MS: f32 = 1200.0;
+/// Delay before anything is known, and what that guess weighs.
+const INITIAL_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 100;
+const INITIAL_WEIGHT_MS: f32 = 40.0;
+
+const BUCKET_MS: f32 = 5.0;
+const BUCKET: i64 = SAMPLE_RATE_HZ as i64 / 200;
+/// 3.2 s of lags.
+const BUCKETS: usize = 640;
+/// Buckets below the first lag: there is more room for slower than for faster.
+const HEADROOM: i64 = 160;
+const SLOTS: usize = 20;
+const SLOT_SAMPLES: i64 = SAMPLE_RATE_HZ as i64 / 10;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: i64 = 48;
+    const FRAME: SampleCount = SampleCount(960);
+
+    /// Feeds one frame per 20 ms and returns the target above the fastest frame, milliseconds.
+    fn settle(delay: &mut DelayManager, clock: &mut i64, lags_ms: impl IntoIterator<Item = i64>) -> i64 {
+        for lag in lags_ms {
+            *clock += 960;
+            delay.observe(lag * MS, FRAME, *clock);
+        }
+        (delay.target_lag() - delay.fastest_lag(*clock)) / MS
+    }
+
+    fn started() -> DelayManager {
+        let mut delay = DelayManager::new(SampleCount(0), SampleCount::from_ms(500));
+        delay.reset(0, 0);
+        delay
+    }
+
+    #[test]
+    fn a_clean_network_needs_no_delay_and_a_jittery_one_all_of_its_range() {
+        let (mut delay, mut clock) = (started(), 0);
+        assert_eq!(settle(&mut delay, &mut clock, [0]), 10, "starts low");
+        assert_eq!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 250)), 0);
+        assert_eq!(settle(&mut delay, &mut clock, (0..200).map(|i| i * 7 % 60 / 10 * 10)), 50);
+    }
+
+    #[test]
+    fn a_stall_is_remembered_while_stalls_come_and_forgotten_after() {
+        let (mut delay, mut clock) = (started(), 0);
+        let stall = || (0..100).map(|i| (150 - i * 20).max(0));
+        for _ in 0..4 {
+            settle(&mut delay, &mut clock, stall());
+        }
+        assert!(settle(&mut delay, &mut clock, stall()) >= 100);
+        assert!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 100)) <= 40);
+    }
+
+    #[test]
+    fn limits_hold() {
+        let mut delay = DelayManager::new(SampleCount::from_ms(40), SampleCount::from_ms(60));
+        delay.reset(0, 0);
+        let mut clock = 0;
+        assert_eq!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 100)), 40);
+        assert_eq!(settle(&mut delay, &mut clock, (0..100).map(|i| i % 10 * 20)), 60);
+    }
+
+    proptest! {
+        #[test]
+        fn the_target_stays_within_the_limits_whatever_comes(lags in proptest::collection::vec(-1i64 << 40..1 << 40, 1..50)) {
+            let mut delay = started();
+            for (i, lag) in lags.iter().enumerate() {
+                let clock = i as i64 * 960;
+                delay.observe(*lag, FRAME, clock);
+                let above = delay.target_lag() - delay.fastest_lag(clock);
+                prop_assert!((0..=500 * MS).contains(&above));
+            }
+        }
+
+        #[test]
+        fn a_drifting_grid_is_followed(step in -3i64..=3) {
+            let (mut delay, mut clock, mut lag) = (started(), 0, 0);
+            for _ in 0..20_000 {
+                clock += 960;
+                lag += step;
+                delay.observe(lag, FRAME, clock);
+            }
+            prop_assert!((delay.target_lag() - lag).abs() <= 30 * MS);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the integration tests share: real processes of the built binary, recorded speech, and laboratories for
+//! networks and sound devices. Nothing here uses the library under test: the harness is a judge, not a party.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`process`] | a process of `twocans`, its JSON lines with deadlines, an orderly end |
+//! | [`contract`] | the JSON contract of the command line, field by field |
+//! | [`world`] | a node and people on loopback or in a laboratory, ready to call each other |
+//! | [`speech`] | did the speech arrive, how late, how good |
+//! | [`figures`] | percentiles, `/proc` |
+//! | [`machine`] | quiet for tests that measure |
+//! | [`garbage`] | what the internet throws at an open port |
+//! | [`netlab`] | hosts, NAT routers and a public segment in network namespaces |
+//! | [`netem`] | delay, jitter and loss on any of its links |
+//! | [`natprobe`] | RFC 4787 probe that tells what a NAT really does |
+//! | [`pulse`] | a private PulseAudio server with virtual microphones and speakers |
+//! | [`device_lab`] | a private PulseAudio server with any devices, for tests of the library itself |
+//! | [`skip`] | a test that cannot run here says so |
+
+// Every test binary compiles all of this and uses its part.
+#![allow(dead_code)]
+
+pub mod contract;
+pub mod device_lab;
+pub mod figures;
+pub mod garbage;
+pub mod machine;
+pub mod natprobe;
+pub mod netem;
+pub mod netlab;
+pub mod process;
+pub mod pulse;
+pub mod skip;
+pub mod speech;
+pub mod world;

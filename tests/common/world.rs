@@ -1,0 +1,133 @@
+//! A node and people around it, on loopback or in a network laboratory, ready to call each other.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::contract;
+use super::netlab::Netns;
+use super::process::{Launch, Process};
+
+/// For a process to open its sockets, and for a presence record to be stored.
+pub const START_UP: Duration = Duration::from_secs(20);
+/// For the other side of a call to show a reaction.
+pub const REACTION: Duration = Duration::from_secs(10);
+
+/// The node everybody starts from, and the folder of everybody's profiles.
+pub struct World {
+    pub node: Process,
+    /// Every network option a person's process needs.
+    pub network: Vec<String>,
+    folder: TempDir,
+}
+
+/// Somebody who waits for calls and can be found.
+pub struct Answering {
+    pub process: Process,
+    pub link: String,
+    pub person: String,
+}
+
+impl World {
+    /// On this machine's loopback: no packet leaves it.
+    pub fn on_loopback() -> Self {
+        Self::start(&["--isolated"], None, &[])
+    }
+
+    /// The node on a public host of the laboratory, at `address`. `further` options are given to every person.
+    pub fn in_laboratory(host: &Netns, address: std::net::Ipv4Addr, further: &[&str]) -> Self {
+        let udp = format!("/ip4/{address}/udp/4001/quic-v1");
+        let tcp = format!("/ip4/{address}/tcp/4001");
+        let listen = ["--listen", &udp, "--listen", &tcp];
+        Self::start(&[&LABORATORY[..], &listen].concat(), Some(host), &[&LABORATORY[..], further].concat())
+    }
+
+    fn start(node_options: &[&str], host: Option<&Netns>, person_options: &[&str]) -> Self {
+        let folder = TempDir::with_prefix("twocans-test-").expect("a temporary folder can be made");
+        let mut node = Launch::new("node", &folder.path().join("node"))
+            .args(["node", "--super-peer", "always"])
+            .args(node_options)
+            .inside(host)
+            .start();
+        let ready = node.next("ready", START_UP);
+        let listen = ready["listen"].as_array().expect("listen is an array").iter();
+        let bootstrap = listen.filter_map(|address| address.as_str()).flat_map(|address| ["--bootstrap", address]);
+        let isolated: &[&str] = if host.is_none() { &["--isolated"] } else { &[] };
+        let network = isolated.iter().chain(person_options).copied().chain(bootstrap).map(str::to_owned).collect();
+        Self { node, network, folder }
+    }
+
+    /// Where `name`'s profile is or will be.
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Any other file of this world.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A process of `name` with `verb` (and its arguments) and the network options of this world, not yet started.
+    pub fn launch<S: AsRef<str>>(&self, name: &str, verb: impl IntoIterator<Item = S>) -> Launch {
+        Launch::new(name, &self.home(name)).args(verb).args(&self.network)
+    }
+
+    /// `name` waits for calls; returns once their presence is stored.
+    pub fn answering(&self, name: &str, options: &[&str], host: Option<&Netns>) -> Answering {
+        self.answering_with(name, options, host, &[])
+    }
+
+    pub fn answering_with(
+        &self,
+        name: &str,
+        options: &[&str],
+        host: Option<&Netns>,
+        environment: &[(String, String)],
+    ) -> Answering {
+        let launch = self.launch(name, [&["answer"][..], options].concat());
+        let mut process = launch.inside(host).envs(environment).start();
+        let ready = process.next("ready", START_UP);
+        process.next_where("presence_published", |event| event["acks"].as_f64() >= Some(1.0), START_UP);
+        let text = |field: &str| ready[field].as_str().expect("text").to_owned();
+        Answering { process, link: text("link"), person: text("person") }
+    }
+
+    /// `name` dials `link`.
+    pub fn calling(&self, name: &str, link: &str, options: &[&str], host: Option<&Netns>) -> Process {
+        self.launch(name, [&["call", link][..], options].concat()).inside(host).start()
+    }
+
+    /// Ends the node and holds its output to the contract.
+    pub fn finish(mut self) {
+        assert_eq!(self.node.finish(), Some(0), "the node ends properly");
+        contract::check("node", &self.node.events());
+    }
+}
+
+/// In the laboratory documentation addresses are public ones, and nobody is found by mDNS: by the DHT alone.
+const LABORATORY: [&str; 3] = ["--no-mdns", "--treat-as-public", "203.0.113.0/24"];
+
+/// Options of somebody who takes every call at once.
+pub const AUTO: [&str; 3] = ["--auto", "--from", "anyone"];
+
+/// Audio options: says `mic` (a WAV), writes what is heard to `speaker`.
+pub fn with_files(mic: &Path, speaker: &Path) -> [String; 4] {
+    let file = |path: &Path| format!("file:{}", path.display());
+    ["--mic".to_owned(), file(mic), "--speaker".to_owned(), file(speaker)]
+}
+
+/// Audio options of a call in which nobody speaks.
+pub const SILENT: [&str; 6] = ["--mic", "silence", "--speaker", "null", "--ring-device", "null"];
+
+/// Ends a process as Ctrl-C does; its exit code must be `code`, and all it said is held to the contract.
+pub fn finish(process: &mut Process, code: i32) {
+    assert_eq!(process.finish(), Some(code), "exit code of {}", process.name);
+    contract::check(&process.name, &process.events());
+}
+
+/// As [`finish`], for a process that ends by itself.
+pub fn finishes_by_itself(process: &mut Process, code: i32, deadline: Duration) {
+    assert_eq!(process.wait_exit(deadline), Some(code), "exit code of {}", process.name);
+    contract::check(&process.name, &process.events());
+}

@@ -1,0 +1,131 @@
+//! The voice through bad networks, in virtual time: an hour takes seconds, and every run is the same.
+
+mod harness;
+mod network;
+
+use harness::{Outcome, Scenario, looped, simulate, speech};
+use network::Network;
+use twocans::base::SampleCount;
+use twocans::voice::{EncoderSettings, JitterSettings, Ptime, RedDistances, quality};
+
+/// Delay of a packet's first sample when the network adds nothing and playout follows at once: collecting the packet.
+fn packet_ms(scenario: &Scenario) -> f64 {
+    f64::from(scenario.encoder.ptime.ms())
+}
+
+/// PESQ-WB of what was played after the first second, against the recording.
+fn pesq(outcome: &Outcome, recording: &[f32]) -> f32 {
+    let reference = looped(recording, outcome.played.len());
+    quality::pesq_wb_48k(&reference[48_000..], &outcome.played[48_000..]).expect("speech was played")
+}
+
+/// Fails for every constant delay: quiet, then ±50 ms with packets overtaking each other, then quiet again.
+fn changing() -> impl Network {
+    network::then(network::then(network::clean(), 20e3, network::jitter(50.0)), 40e3, network::clean())
+}
+
+/// What a listener wants of [`changing`]: next to nothing concealed while it is bad, and no delay that only the bad
+/// time needs while it is good.
+fn is_good(outcome: &Outcome, scenario: &Scenario) -> bool {
+    let quiet = 40.0 + packet_ms(scenario);
+    let low_delay = outcome.mean_delay_ms(5e3, 20e3) <= quiet + 15.0 && outcome.mean_delay_ms(45e3, 60e3) <= quiet + 15.0;
+    low_delay && outcome.concealed() <= 0.01
+}
+
+#[test]
+fn changing_jitter_with_reordering_is_beyond_any_constant_target_and_within_the_adaptive_one() {
+    let recording = speech("alice");
+    let mut scenario = Scenario { seconds: 60.0, ..Scenario::default() };
+    scenario.encoder.complexity = 5;
+    for ptime in [Ptime::Ms10, Ptime::Ms20] {
+        scenario.encoder.ptime = ptime;
+        let adaptive = simulate(&scenario, &recording, changing());
+        assert!(
+            is_good(&adaptive, &scenario),
+            "adaptive, {ptime:?}: {:.2} % concealed; delay {:.1}, {:.1}, {:.1} ms",
+            adaptive.concealed() * 100.0,
+            adaptive.mean_delay_ms(5e3, 20e3),
+            adaptive.mean_delay_ms(25e3, 40e3),
+            adaptive.mean_delay_ms(45e3, 60e3),
+        );
+    }
+    for constant_ms in (0..=140).step_by(10) {
+        let target = SampleCount::from_ms(constant_ms);
+        let constant = Scenario {
+            jitter: JitterSettings { min_target: target, max_target: target, ..JitterSettings::default() },
+            ..scenario.clone()
+        };
+        assert!(!is_good(&simulate(&constant, &recording, changing()), &constant), "constant {constant_ms} ms is enough");
+    }
+}
+
+#[test]
+fn a_clean_network_needs_no_delay_within_five_seconds() {
+    let recording = speech("bob");
+    for (ptime, phase_ms) in [(Ptime::Ms10, 0.1), (Ptime::Ms10, 5.0), (Ptime::Ms20, 3.0), (Ptime::Ms20, 9.9), (Ptime::Ms60, 1.0)] {
+        let mut scenario = Scenario { seconds: 15.0, phase_ms, ..Scenario::default() };
+        scenario.encoder.ptime = ptime;
+        let outcome = simulate(&scenario, &recording, network::clean());
+        assert!(outcome.stats[4].target_delay_ms <= 10.0, "{ptime:?}, {phase_ms}: {:?}", outcome.stats[4]);
+        assert_eq!(outcome.last().concealed_samples, 0);
+        let above = outcome.mean_delay_ms(5e3, 15e3) - 40.0 - packet_ms(&scenario);
+        assert!(above <= 20.0, "{ptime:?}, {phase_ms}: {above:.1} ms");
+    }
+}
+
+#[test]
+fn jitter_of_thirty_ms_costs_little_more_than_its_range() {
+    let recording = speech("alice");
+    let mut scenario = Scenario { seconds: 60.0, ..Scenario::default() };
+    scenario.encoder.ptime = Ptime::Ms10;
+    let outcome = simulate(&scenario, &recording, network::jitter(30.0));
+    let delay = outcome.mean_delay_ms(5e3, 60e3);
+    // Mean 50, 95 % below 77; devices, lookahead and the packet itself have 26.5 ms of the 35.
+    assert!(delay - 10.0 <= 77.0 + 8.5, "{delay:.1} ms");
+    assert!(outcome.concealed() <= 0.005, "{:.2} %", outcome.concealed() * 100.0);
+}
+
+#[test]
+fn stalls_lose_no_words_and_are_forgotten_soon() {
+    let recording = speech("bob");
+    let scenario = Scenario { seconds: 30.0, ..Scenario::default() };
+    // The last stall begins at 18 s.
+    let outcome = simulate(&scenario, &recording, network::stalls(150.0, 2000.0, 19e3));
+    let above = |from, to| outcome.mean_delay_ms(from, to) - 40.0 - packet_ms(&scenario);
+    assert!(above(21.15e3, 22e3) < 60.0, "{:.0} ms", above(21.15e3, 22e3));
+    assert!(outcome.concealed() < 0.012, "{:.2} %", outcome.concealed() * 100.0);
+    assert_eq!(outcome.last().late, 0, "everything was played");
+}
+
+#[test]
+fn clocks_may_differ_for_an_hour() {
+    // A tone: whatever is not a sine any more is a click. Cheap coding, as what matters is the buffer.
+    let tone: Vec<f32> = (0..48_000).map(|i| (i as f32 * 400.0 / 48_000.0 * std::f32::consts::TAU).sin() * 0.3).collect();
+    let encoder = EncoderSettings { complexity: 0, fec: false, dtx: false, ..EncoderSettings::default() };
+    for drift_ppm in [200.0, -200.0] {
+        let scenario = Scenario { seconds: 3600.0, drift_ppm, encoder, ..Scenario::default() };
+        let outcome = simulate(&scenario, &tone, network::jitter(1.0));
+        let above = outcome.max_delay_ms(10e3, 3600e3) - 50.0 - packet_ms(&scenario);
+        assert!(above <= 35.0, "{drift_ppm}: {above:.1} ms");
+        assert!(outcome.concealed() <= 1e-4, "{drift_ppm}: {:.4} %", outcome.concealed() * 100.0);
+        let largest_step = outcome.played[96_000..].windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+        let sine_step = 0.3 * 400.0 / 48_000.0 * std::f32::consts::TAU;
+        assert!(largest_step < 1.6 * sine_step, "{drift_ppm}: click of {largest_step}");
+    }
+}
+
+#[test]
+fn speech_survives_loss_better_with_each_kind_of_redundancy() {
+    let recording = speech("alice");
+    let with = |loss: f64, fec: bool, red: &[u8]| {
+        let encoder = EncoderSettings { fec, expected_loss_percent: if fec { 20 } else { 0 }, dtx: false, ..EncoderSettings::default() };
+        let scenario = Scenario { seconds: 28.0, encoder, red: RedDistances::new(red), ..Scenario::default() };
+        pesq(&simulate(&scenario, &recording, network::random_loss(loss)), &recording)
+    };
+    let (clean, concealed) = (with(0.0, false, &[]), with(0.1, false, &[]));
+    let (fec, red) = (with(0.1, true, &[]), with(0.1, false, &[1, 2]));
+    assert!(clean >= 4.2, "clean {clean:.2}");
+    assert!(concealed < clean - 1.0, "concealed {concealed:.2}");
+    assert!(fec > concealed + 0.4, "in-band FEC {fec:.2} over {concealed:.2}");
+    assert!(red > fec && red >= 4.0, "RED {red:.2} over {fec:.2}");
+}

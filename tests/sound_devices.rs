@@ -1,0 +1,102 @@
+//! A call between two processes with real sound devices: virtual microphones and speakers of a private PulseAudio
+//! server, opened through cpal as any device is.
+
+mod common;
+
+use std::time::Duration;
+
+use common::process::{Launch, Process};
+use common::pulse::{Channel, Pulse};
+use common::skip::skip;
+use common::speech::{Heard, heard, pesq_wb, read_wav, read_wav_channel, recording};
+use common::world::{AUTO, REACTION, World, finish};
+
+/// Id of the device of this direction whose id or name holds `name`.
+fn device_id(environment: &[(String, String)], world: &World, kind: &str, name: &str) -> String {
+    let launch = Launch::new("devices", &world.home("devices")).args(["devices"]).envs(environment);
+    let (code, lines) = launch.start_and_wait(REACTION);
+    assert_eq!(code, Some(0), "{lines:?}");
+    let listed: Vec<serde_json::Value> = lines.iter().flat_map(devices_in).collect();
+    let wanted = |device: &&serde_json::Value| {
+        device["role"].as_str().is_none_or(|role| role == kind) && device.to_string().contains(name)
+    };
+    let device = listed.iter().find(wanted).unwrap_or_else(|| panic!("{name} is among the devices: {listed:?}"));
+    device["id"].as_str().expect("a device has an id").to_owned()
+}
+
+/// `devices --json` prints one object per device, or one object that holds them all.
+fn devices_in(line: &serde_json::Value) -> Vec<serde_json::Value> {
+    match line["devices"].as_array() {
+        Some(all) => all.clone(),
+        None => vec![line.clone()],
+    }
+}
+
+#[test]
+fn two_people_talk_through_sound_devices() {
+    let world = World::on_loopback();
+    let pulse = match Pulse::start(&world.file("pulse")) {
+        Ok(pulse) => pulse,
+        Err(why) => return skip("two_people_talk_through_sound_devices", &why),
+    };
+    let environment = pulse.environment();
+    let device = |kind: &str, name: &str| device_id(&environment, &world, kind, name);
+    let (mic_a, speaker_a) = (device("input", "micA"), device("output", "spkA"));
+    let (mic_b, speaker_b) = (device("input", "micB"), device("output", "spkB"));
+    println!("microphones {mic_a}, {mic_b}; speakers {speaker_a}, {speaker_b}");
+
+    let options = [&AUTO[..], &["--mic", &mic_b, "--speaker", &speaker_b]].concat();
+    let mut bob = world.answering_with("bob", &options, None, &environment);
+    let words = ["call", &bob.link, "--mic", &mic_a, "--speaker", &speaker_a];
+    let mut alice = world.launch("alice", words).envs(&environment).start();
+    alice.next("connected", REACTION);
+    bob.process.next("connected", REACTION);
+
+    // One after the other, as people do: then each speaker must hold the other's voice alone.
+    let tape = world.file("tape.wav");
+    let recording_all = pulse.record(&tape);
+    std::thread::sleep(Duration::from_millis(700));
+    for (voice, sink) in [("alice", "to_micA"), ("bob", "to_micB")] {
+        let mut player = pulse.play(&recording(voice), sink);
+        assert!(player.wait().expect("paplay runs").success());
+    }
+    std::thread::sleep(Duration::from_millis(700));
+    let tape = recording_all.stop();
+
+    let to_bob = judge(&tape, "alice", Channel::MicA, Channel::SpeakerB);
+    let to_alice = judge(&tape, "bob", Channel::MicB, Channel::SpeakerA);
+    report_devices(&alice);
+    report_devices(&bob.process);
+    for side in [to_bob, to_alice] {
+        assert!(side.share >= 0.9, "{side:?}");
+        assert!(side.level_dbfs > -35.0, "{side:?}");
+    }
+    finish(&mut alice, 0);
+    bob.process.next_where("ended", |line| line["reason"] == "remote_hangup", REACTION);
+    finish(&mut bob.process, 0);
+    world.finish();
+}
+
+/// What went into a microphone against what came out of the far speaker, on the same tape.
+fn judge(tape: &std::path::Path, voice: &str, said: Channel, heard_at: Channel) -> Heard {
+    let (mouth, ear) = (read_wav_channel(tape, said as usize), read_wav_channel(tape, heard_at as usize));
+    let reference = read_wav(&recording(voice));
+    let (at_mouth, at_ear) = (heard(&reference, &mouth), heard(&reference, &ear));
+    println!(
+        "{voice}: mouth to ear {:.1} ms, {:.0} % of the speech, {:.1} dBFS, PESQ-WB {:.2}",
+        at_ear.lag_ms - at_mouth.lag_ms,
+        at_ear.share * 100.0,
+        at_ear.level_dbfs,
+        pesq_wb(&reference, &ear)
+    );
+    at_ear
+}
+
+fn report_devices(process: &Process) {
+    if let Some(last) = process.all("stats").last() {
+        println!(
+            "{}: delay estimate {} ms, buffer {} ms, cpu {} %",
+            process.name, last["delay_ms"], last["buffer_ms"], last["cpu"]
+        );
+    }
+}
