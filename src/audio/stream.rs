@@ -10,6 +10,7 @@ use rtrb::{Consumer, Producer};
 
 use super::device::{self, DeviceStream};
 use super::fake::{self, FakeStream};
+use super::wav::check_wav;
 use super::{AudioError, AudioRole, Gate, SinkSpec, SourceSpec};
 
 /// A microphone, or what stands for one.
@@ -60,6 +61,27 @@ pub(super) fn open_output_as(role: AudioRole, spec: &SinkSpec, frames: u32, wake
         SinkSpec::Device(id) => device::open_output(role, Some(id), frames, wake),
         SinkSpec::File(path) => fake::open_file_sink(path, frames, wake),
         SinkSpec::Null => fake::open_null(frames, wake),
+    }
+}
+
+/// Whether a microphone can be expected to open, without opening it: says before anybody is called what is wrong. Reads
+/// a whole file; blocks for some milliseconds, at most 3 s.
+pub fn check_source(spec: &SourceSpec) -> Result<(), AudioError> {
+    match spec {
+        SourceSpec::Default => device::check(AudioRole::Microphone, None),
+        SourceSpec::Device(id) => device::check(AudioRole::Microphone, Some(id)),
+        SourceSpec::File { path, .. } => check_wav(path),
+        SourceSpec::Tone { .. } | SourceSpec::Silence => Ok(()),
+    }
+}
+
+/// As [`check_source`]. A file is not created, and one that exists is not touched.
+pub fn check_sink(spec: &SinkSpec) -> Result<(), AudioError> {
+    match spec {
+        SinkSpec::Default => device::check(AudioRole::Speaker, None),
+        SinkSpec::Device(id) => device::check(AudioRole::Speaker, Some(id)),
+        SinkSpec::File(path) => fake::check_file_sink(path),
+        SinkSpec::Null => Ok(()),
     }
 }
 

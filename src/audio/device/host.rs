@@ -4,6 +4,14 @@ use super::super::{AudioError, AudioRole};
 use cpal::Device;
 use cpal::traits::{DeviceTrait, HostTrait};
 
+/// The device of this id or name, or the default one.
+pub fn find(role: AudioRole, id: Option<&str>) -> Result<Device, AudioError> {
+    match id {
+        Some(id) => System::connect(Which::of_id(id))?.find(role, id),
+        None => System::connect(Which::Best)?.default_device(role).ok_or(AudioError::NoDevice(role)),
+    }
+}
+
 /// Which sound system, where there are several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
@@ -70,9 +78,7 @@ impl System {
             .or_else(|| by(&|device| device.description().is_ok_and(|text| text.name() == wanted)))
             .ok_or_else(|| AudioError::UnknownDevice { id: wanted.to_owned(), role, known: self.known(role) })
     }
-}
 
-impl System {
     fn known(&self, role: AudioRole) -> Vec<String> {
         let ids = self.devices(role).filter(|device| linux::is_useful(device)).filter_map(|device| device.id().ok());
         ids.map(|id| id.to_string()).take(MAX_KNOWN).collect()

@@ -14,8 +14,7 @@ use super::super::{
     Wake,
 };
 use super::config::{Chosen, choose, is_served};
-use super::host::{System, Which};
-use super::{ANSWER_DEADLINE, within};
+use super::{ANSWER_DEADLINE, host, within};
 
 /// An open device; dropping it closes the device.
 pub struct DeviceStream(Option<cpal::Stream>);
@@ -66,10 +65,7 @@ impl Drop for DeviceStream {
 }
 
 fn find(role: AudioRole, id: Option<&str>) -> Result<(Device, DeviceName), AudioError> {
-    let device = match id {
-        Some(id) => System::connect(Which::of_id(id))?.find(role, id)?,
-        None => System::connect(Which::Best)?.default_device(role).ok_or(AudioError::NoDevice(role))?,
-    };
+    let device = host::find(role, id)?;
     let id = device.id().map_or_else(|_| String::new(), |id| id.to_string());
     let name = device.description().map_or_else(|_| id.clone(), |text| text.name().to_owned());
     Ok((device, DeviceName { id, name }))

@@ -4,6 +4,7 @@ mod pacer;
 mod sink;
 mod source;
 
+use std::io::ErrorKind;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +64,18 @@ pub(super) fn open_file_sink(path: &Path, frames: u32, wake: Wake) -> Result<Out
     let (recorder, ring) = Recorder::create(path, health.clone())?;
     let gate = Gate::of_recorder(recorder.clone());
     open_sink(Some(Tape::new(ring, gate.clone())), gate, health, frames, wake, Some(recorder))
+}
+
+/// Sees the usual mistakes: no such folder, a folder instead of a file.
+pub(super) fn check_file_sink(path: &Path) -> Result<(), AudioError> {
+    let refuse = |kind: ErrorKind| AudioError::CannotRecord { path: path.to_owned(), source: kind.into() };
+    if path.is_dir() {
+        return Err(refuse(ErrorKind::IsADirectory));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(refuse(ErrorKind::NotFound)),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn open_null(frames: u32, wake: Wake) -> Result<Output, AudioError> {
