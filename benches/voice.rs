@@ -101,7 +101,12 @@ fn packetize(c: &mut Criterion) {
     c.bench_function("packetize with RED of two copies", |b| {
         b.iter(|| {
             media_time = media_time.add(Ptime::Ms20.samples());
-            packetizer.packetize(&EncodedFrame { media_time, samples: SampleCount(960), marker: false, payload: &payload })
+            packetizer.packetize(&EncodedFrame {
+                media_time,
+                samples: SampleCount(960),
+                marker: false,
+                payload: &payload,
+            })
         });
     });
 }

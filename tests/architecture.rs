@@ -241,7 +241,7 @@ fn check(files: &[File]) -> Vec<String> {
             match imported_room(mention, &module) {
                 Import::Nothing => {}
                 Import::Escape => {
-                    say(mention.line, format!("`{}` reaches for the whole crate; name a room", mention.path()))
+                    say(mention.line, format!("`{}` reaches for the whole crate; name a room", mention.path()));
                 }
                 Import::Room(other) if other == room => {}
                 Import::Room(other) => {

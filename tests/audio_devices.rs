@@ -179,6 +179,23 @@ fn play_back(lab: &Lab, rate_hz: u32) {
     assert!((0.45..0.55).contains(&level), "the tone of amplitude 0.5 arrives with {level}");
 }
 
+/// PulseAudio's client lets only one playback stream of a connection run.
+#[test]
+fn several_streams_run_at_once_on_any_devices() {
+    in_lab("several_streams_run_at_once_on_any_devices", HEADSET, |_| {
+        let output = |id: &str| open_output(&SinkSpec::Device(id.into()), 480, Wake::nobody()).unwrap();
+        let ring = RingTone::start(Ringing::Incoming, &SinkSpec::Default).unwrap();
+        let outputs = [output("pulseaudio:spk"), output("pulseaudio:spk"), output("pulseaudio:to_mic")];
+        let input = || open_input(&SourceSpec::Default, 480, Wake::nobody()).unwrap();
+        let inputs = [input(), input()];
+        drop(ring);
+        thread::sleep(200 * MS);
+        for stream in outputs.iter().map(|output| &output.stream).chain(inputs.iter().map(|input| &input.stream)) {
+            assert!(stream.health().silent_for(Instant::now()) < 100 * MS && stream.health().fault().is_none());
+        }
+    });
+}
+
 #[test]
 fn a_ring_tone_is_heard_on_a_device() {
     in_lab("a_ring_tone_is_heard_on_a_device", HEADSET, |lab| {

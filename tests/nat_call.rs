@@ -217,7 +217,7 @@ fn sixty_calls_connect_at_ten_percent_loss() {
         });
         let all: Vec<CallTimes> = results.into_iter().flatten().collect();
         let column = |pick: fn(&CallTimes) -> f64| all.iter().map(pick).collect::<Vec<_>>();
-        let stats = line.map(|side| side.stop());
+        let stats = line.map(common::netlab::Impaired::stop);
         println!(
             "{} calls at 10 % loss each way and 40 ms RTT in {:.0} s: dial to ringing {} ms, answer to media {} ms",
             all.len(),

@@ -278,11 +278,9 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
     let _sharing = sharing();
     let world = World::on_loopback();
     let home = world.home("alice");
-    let me = Launch::new("id", &home).args(["id"]).run_for_people(REACTION);
-    assert_eq!(me.code, Some(0), "{me:?}");
-    let link =
-        me.stdout.split_whitespace().find(|word| word.starts_with("twocans:")).expect("id prints the link").to_owned();
-    let somebody = "twocans:yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
+    let link = link_of(&home);
+    let somebody = link_of(&world.home("somebody"));
+    let somebody = somebody.as_str();
     let no_wav = world.file("no.wav");
     fs::write(&no_wav, b"RIFF is how it starts, but this is no sound").expect("the folder can be written");
     let no_wav = format!("file:{}", no_wav.display());
@@ -303,6 +301,7 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
         ("a WAV that is no WAV", 7, call(somebody, &["--mic", &no_wav, "--speaker", "null"])),
         ("a WAV that is not there", 7, call(somebody, &["--mic", &no_file, "--speaker", "null"])),
         ("automatic answers to nobody in particular", 2, vec!["answer".to_owned(), "--auto".to_owned()]),
+        ("a key that is nobody's", 2, call(&format!("twocans:{}", "y".repeat(52)), &[])),
         ("an address that is none", 2, vec!["node".to_owned(), "--listen".to_owned(), "/ip4/nowhere".to_owned()]),
     ];
     for (what, code, words) in cases {
@@ -314,8 +313,7 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
 
     // A damaged profile is said so and left as it is.
     let damaged = world.home("damaged");
-    let made = Launch::new("id", &damaged).args(["id"]).run_for_people(REACTION);
-    assert_eq!(made.code, Some(0), "{made:?}");
+    link_of(&damaged);
     for file in files_of(&damaged) {
         fs::write(&file, b"garbage").expect("the profile is ours");
     }
@@ -325,6 +323,14 @@ fn what_a_person_gets_wrong_is_one_sentence_and_an_exit_code() {
     assert_plain_words("a damaged profile", &done.said());
     assert!(files_of(&damaged).iter().any(|file| fs::read(file).is_ok_and(|bytes| bytes == b"garbage")));
     world.finish();
+}
+
+/// Makes the profile when it is new.
+fn link_of(home: &Path) -> String {
+    let told = Launch::new("id", home).args(["id"]).run_for_people(REACTION);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let link = told.stdout.split_whitespace().find(|word| word.starts_with("twocans:"));
+    link.expect("id prints the link").to_owned()
 }
 
 fn call(whom: &str, options: &[&str]) -> Vec<String> {

@@ -10,9 +10,7 @@ mod reason;
 mod redacted;
 
 pub use ids::{CallId, NodeId, ParsePersonError, Person};
-pub use media::{
-    FRAME_MS, FRAME_SAMPLES, Frame, MediaTime, SAMPLE_RATE_HZ, SampleCount, SeqNo, dbfs_from_mean_square,
-};
+pub use media::{FRAME_MS, FRAME_SAMPLES, Frame, MediaTime, SAMPLE_RATE_HZ, SampleCount, SeqNo, dbfs_from_mean_square};
 pub use packet::{IncomingPacket, OutgoingPacket, PayloadKind};
 pub use reason::EndReason;
 pub use redacted::Redacted;

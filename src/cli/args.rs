@@ -1,5 +1,7 @@
 //! The command line.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "these comments are the help text, in its own notation")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -27,8 +29,9 @@ Examples:
   twocans call twocans:…             call somebody
   twocans contacts add twocans:… --name Alice && twocans call Alice
 
-Exit codes: 0 fine, 1 other, 2 usage, 3 not found, 4 unreachable, 5 declined or busy, 6 no answer, 7 audio device,
-8 connection lost, 9 profile in use or damaged, 10 fingerprint alarm.";
+Exit codes:
+  0 fine   1 other   2 usage   3 not found   4 unreachable   5 declined or busy   6 no answer
+  7 audio device   8 connection lost   9 profile in use or damaged   10 fingerprint alarm";
 
 #[derive(Debug, Clone, Args)]
 pub struct GlobalArgs {
@@ -155,7 +158,7 @@ pub fn option_names() -> std::collections::BTreeSet<String> {
     use clap::CommandFactory;
     let command = Cli::command();
     let verbs = command.get_subcommands().filter(|verb| !["contacts", "history"].contains(&verb.get_name()));
-    verbs.flat_map(|verb| verb.get_arguments()).filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
+    verbs.flat_map(clap::Command::get_arguments).filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Groups of options. Each group is at once a part of the command line and a section of `config.toml`, so that every
 //! option has a key: its long name.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "these comments are the help text, in its own notation")]
+
 use clap::Args;
 use serde::Deserialize;
 
@@ -59,7 +61,7 @@ settings! {
         #[serde(deserialize_with = "texts")]
         bootstrap: Vec<String>,
         /// Neither look for peers in the local network nor be seen there [default: false]
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
         no_mdns: Option<bool>,
         /// Ask this server how we look from outside; repeatable [default: none]
         #[arg(long, value_name = "HOST:PORT")]
@@ -70,7 +72,7 @@ settings! {
         #[serde(deserialize_with = "texts")]
         turn: Vec<Turn>,
         /// Send media through relays only, so that the peer never learns our address [default: false]
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
         relay_only: Option<bool>,
         /// Serve others when we are reachable: auto, always or never [default: auto]
         #[arg(long, value_name = "WHEN")]
@@ -81,7 +83,7 @@ settings! {
         #[serde(deserialize_with = "text")]
         media_port: Option<PortRange>,
         /// Loopback only: no packet leaves this machine [default: false]
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
         isolated: Option<bool>,
         /// For laboratories: count these addresses as public; repeatable [default: none]
         #[arg(long, value_name = "CIDR")]
@@ -150,7 +152,7 @@ settings! {
     /// `[answer]`: how we take calls.
     AnswerSettings, "Answering" {
         /// Answer without asking; needs --from [default: false: ask]
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
         auto: Option<bool>,
         /// Whom --auto answers, contacts or anyone; others are declined [no default: it must be said]
         #[arg(long, value_name = "WHO")]
@@ -161,13 +163,13 @@ settings! {
         #[serde(deserialize_with = "text")]
         answer_after: Option<Seconds>,
         /// Decline every call [default: false]
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
         decline: Option<bool>,
         /// Let every call ring and do nothing [default: false]
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
         no_answer: Option<bool>,
         /// Stop after the first call [default: false]
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
         once: Option<bool>,
         /// Hang up after so many seconds of talk [default: talk until somebody hangs up]
         #[arg(long, value_name = "N")]

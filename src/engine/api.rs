@@ -22,29 +22,58 @@ pub struct Command {
 #[derive(Debug, Clone)]
 pub enum CommandKind {
     /// Ring a person. Finishes with [`Reply::Call`] as soon as the call exists; its fate follows as events.
-    Dial { to: Link, ring_timeout: Duration },
+    Dial {
+        to: Link,
+        ring_timeout: Duration,
+    },
     /// Take an incoming call. Until then the caller learns no address of ours.
-    Answer { call: CallId },
+    Answer {
+        call: CallId,
+    },
     /// Refuse an incoming call.
-    Decline { call: CallId },
+    Decline {
+        call: CallId,
+    },
     /// End a call in whatever state it is: cancels a dial, hangs up a conversation.
     /// `reason` is [`EndReason::HangUp`] or [`EndReason::TimeLimit`].
-    HangUp { call: CallId, reason: EndReason },
+    HangUp {
+        call: CallId,
+        reason: EndReason,
+    },
     /// Stop or resume sending our microphone, in all calls.
-    SetMuted { muted: bool },
+    SetMuted {
+        muted: bool,
+    },
     /// Stop or resume playing anything, in all calls; implies muting, as in every voice program.
-    SetDeafened { deafened: bool },
+    SetDeafened {
+        deafened: bool,
+    },
     /// Ask the DHT about a person without ringing. Finishes with [`Reply::Lookup`].
-    Lookup { person: Person },
+    Lookup {
+        person: Person,
+    },
     /// Finishes with [`Reply::Contacts`]: the whole address book.
     ListContacts,
-    AddContact { link: Link, name: Option<String> },
-    RenameContact { person: Person, name: String },
-    RemoveContact { person: Person },
+    AddContact {
+        link: Link,
+        name: Option<String>,
+    },
+    RenameContact {
+        person: Person,
+        name: String,
+    },
+    RemoveContact {
+        person: Person,
+    },
     /// A blocked person's calls are refused without ringing.
-    SetBlocked { person: Person, blocked: bool },
+    SetBlocked {
+        person: Person,
+        blocked: bool,
+    },
     /// Finishes with [`Reply::History`], newest first, at most `limit` entries.
-    ListHistory { limit: u32 },
+    ListHistory {
+        limit: u32,
+    },
     /// Say goodbye to everybody, withdraw presence, stop. Nothing is accepted after it.
     Shutdown,
 }
@@ -73,8 +102,6 @@ pub struct LookupReport {
     pub requests: u32,
 }
 
-
-
 /// Something that happened, with the moment at which it did.
 #[derive(Debug, Clone)]
 pub struct Stamped {
@@ -87,17 +114,46 @@ pub struct Stamped {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// Sockets are open.
-    Ready { person: Person, link: Link, node: NodeId, listen: Vec<String>, super_peer: bool },
+    Ready {
+        person: Person,
+        link: Link,
+        node: NodeId,
+        listen: Vec<String>,
+        super_peer: bool,
+    },
     /// Our presence record is stored on `acks` nodes: we can be called when `acks` ≥ 1.
-    PresencePublished { relays: Vec<NodeId>, acks: u32, took: Duration },
-    SuperPeer { on: bool, reason: String },
+    PresencePublished {
+        relays: Vec<NodeId>,
+        acks: u32,
+        took: Duration,
+    },
+    SuperPeer {
+        on: bool,
+        reason: String,
+    },
     NetworkChanged,
-    Dialing { call: CallId, peer: Person },
+    Dialing {
+        call: CallId,
+        peer: Person,
+    },
     /// The other side rings. `took`: dial command to RING.
-    Ringing { call: CallId, took: Duration },
-    Incoming { call: CallId, from: Person, name: Option<String>, known: bool },
-    Answered { call: CallId },
-    SafetyWords { call: CallId, words: Vec<String> },
+    Ringing {
+        call: CallId,
+        took: Duration,
+    },
+    Incoming {
+        call: CallId,
+        from: Person,
+        name: Option<String>,
+        known: bool,
+    },
+    Answered {
+        call: CallId,
+    },
+    SafetyWords {
+        call: CallId,
+        words: Vec<String>,
+    },
     Connected {
         call: CallId,
         peer: Person,
@@ -110,26 +166,61 @@ pub enum Event {
         audio_t0: Option<Instant>,
     },
     /// Both had dialled each other: this dial goes on as the call `by`, which answers itself. The last event of `call`.
-    Replaced { call: CallId, by: CallId },
-    PathChanged { call: CallId, path: MediaPath },
-    Reconnecting { call: CallId, reason: String },
-    Reconnected { call: CallId, gap: Duration },
-    Muted { call: CallId, by_peer: bool, muted: bool },
-    Held { call: CallId, by_peer: bool, held: bool },
-    DeviceChanged { role: AudioRole, from: Option<String>, to: String, gap: Duration },
+    Replaced {
+        call: CallId,
+        by: CallId,
+    },
+    PathChanged {
+        call: CallId,
+        path: MediaPath,
+    },
+    Reconnecting {
+        call: CallId,
+        reason: String,
+    },
+    Reconnected {
+        call: CallId,
+        gap: Duration,
+    },
+    Muted {
+        call: CallId,
+        by_peer: bool,
+        muted: bool,
+    },
+    Held {
+        call: CallId,
+        by_peer: bool,
+        held: bool,
+    },
+    DeviceChanged {
+        role: AudioRole,
+        from: Option<String>,
+        to: String,
+        gap: Duration,
+    },
     Stats(PeerStats),
     Net(NetTotals),
     NodeStats(NodeTotals),
-    Ended { call: CallId, peer: Person, reason: EndReason, talked: Duration, summary: Summary },
+    Ended {
+        call: CallId,
+        peer: Person,
+        reason: EndReason,
+        talked: Duration,
+        summary: Summary,
+    },
     /// Something failed that no command asked for (a device that died, a store that is full).
     Failed(Failure),
-    CommandFinished { id: CommandId, result: CommandResult },
+    CommandFinished {
+        id: CommandId,
+        result: CommandResult,
+    },
     /// Events were dropped because the front end was slow.
-    Lagged { missed: u64 },
+    Lagged {
+        missed: u64,
+    },
     /// The last event: everything is closed.
     Stopped,
 }
-
 
 /// ICE candidate type (RFC 8445 §5.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +297,6 @@ pub struct NodeTotals {
     pub tx_bytes: u64,
     pub rx_bytes: u64,
 }
-
 
 /// A whole call in four numbers; `None` where nothing was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -299,4 +389,3 @@ pub enum CallPhase {
     Reconnecting,
     Ended,
 }
-

@@ -22,9 +22,13 @@ pub(super) enum LinkJob {
     /// Describe ourselves first.
     Offer,
     /// Describe ourselves in answer to the peer's offer.
-    Answer { offer: String },
+    Answer {
+        offer: String,
+    },
     /// The peer's answer to our offer.
-    Apply { answer: String },
+    Apply {
+        answer: String,
+    },
     RemoteCandidate(String),
     /// To the peer over the data channel.
     Message(Vec<u8>),

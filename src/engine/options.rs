@@ -41,7 +41,6 @@ pub struct NetworkOptions {
     pub treat_as_public: Vec<String>,
 }
 
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SuperPeerMode {
     #[default]
@@ -77,8 +76,6 @@ impl Default for AudioOptions {
         }
     }
 }
-
-
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FrameLength {

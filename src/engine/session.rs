@@ -99,8 +99,7 @@ async fn first_answer(
     let payload = invite.encode();
     let (mut initiators, mut flights) = (Vec::new(), Vec::new());
     for _ in 0..FLIGHTS {
-        let (initiator, flight) =
-            Initiator::start(me, to.person, &payload).map_err(|_| RingFailure::NotFound)?;
+        let (initiator, flight) = Initiator::start(me, to.person, &payload).map_err(|_| RingFailure::NotFound)?;
         initiators.push(Some(initiator));
         flights.push(flight);
     }

@@ -160,6 +160,7 @@ struct VoiceLoop {
     mixer: Mixer,
     microphone: Option<Box<Microphone>>,
     speaker: Option<Box<Speaker>>,
+    #[expect(clippy::vec_box, reason = "peers come and go by pointer: nothing is copied or freed on this thread")]
     peers: Vec<Box<Peer>>,
     muted: bool,
     deafened: bool,

@@ -8,7 +8,7 @@
 //! - [`blinding`] makes a different public key of it for every day, so that the DHT can check a presence record without
 //!   learning whose it is;
 //! - [`binding`] signs the certificate fingerprint of a call's media, so that nobody in the middle can swap it;
-//! - [`safety_words`] lets two people compare keys by voice.
+//! - [`safety_words()`] lets two people compare keys by voice.
 //!
 //! Everything is bytes in, bytes out; only `key_file.rs` touches files and random numbers, and `session.rs` lets Noise
 //! draw its ephemeral keys.

@@ -159,7 +159,10 @@ mod tests {
         for address in ["8f6c7d55.local 9", "example.org 9"] {
             assert_eq!(judge(address), Err(CandidateError::Unsupported), "{address}");
         }
-        assert_eq!(judge_remote("1 1 tcp 1 10.0.0.1 9 typ host tcptype passive", false), Err(CandidateError::Unsupported));
+        assert_eq!(
+            judge_remote("1 1 tcp 1 10.0.0.1 9 typ host tcptype passive", false),
+            Err(CandidateError::Unsupported)
+        );
     }
 
     proptest! {

@@ -18,9 +18,7 @@ use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
 use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind, Redacted};
 
-use super::api::{
-    CandidateError, CandidateKind, FailReason, LinkError, LinkEvent, LinkStats, LocalDescription, Path,
-};
+use super::api::{CandidateError, CandidateKind, FailReason, LinkError, LinkEvent, LinkStats, LocalDescription, Path};
 use super::candidate::{LocalCandidate, MAX_REMOTE_CANDIDATES, judge_remote};
 use super::config::{LinkConfig, Role, Timings};
 use super::dtls::{self, HandshakeGuard, Verdict};
@@ -545,11 +543,7 @@ impl Core {
     }
 
     /// Makes our description final and opens the gate to those who read it.
-    fn described(
-        &mut self,
-        description: RTCSessionDescription,
-        now: Instant,
-    ) -> Result<LocalDescription, LinkError> {
+    fn described(&mut self, description: RTCSessionDescription, now: Instant) -> Result<LocalDescription, LinkError> {
         let sdp = description.sdp.clone();
         self.peer.connection.set_local_description(now, description).map_err(core_error)?;
         let (fingerprint, credentials) = (fingerprint_of(&sdp)?, credentials_of(&sdp)?);

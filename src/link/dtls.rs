@@ -29,6 +29,8 @@ const UNMEASURED_WAIT: Duration = Duration::from_millis(250);
 const MAX_REPEATS: u32 = 12;
 /// Repetitions of the flight that ends the handshake for us: nobody may be waiting for it.
 const MAX_FINAL_REPEATS: u32 = 6;
+/// After so many repetitions of our flight, repetitions of the peer's reach the core again.
+const PATIENT_REPEATS: u32 = 3;
 /// Datagrams kept of one flight. A flight is one or two; later ones are left to the core's own timer.
 const MAX_FLIGHT: usize = 8;
 /// Handshake messages remembered; a whole handshake has about 15.
@@ -123,11 +125,18 @@ impl HandshakeGuard {
             return Verdict::Pass;
         }
         let Some(handshake) = Handshake::parse(datagram) else { return Verdict::Pass };
+        // A core that has said nothing may not have begun: it may drop this ClientHello, and needs the next one. The
+        // one that it does answer is the last before our first flight; when that comes again, the flight was lost.
+        if self.phase == Phase::Idle {
+            self.seen = handshake.messages.into_iter().collect();
+            return Verdict::Pass;
+        }
         // What comes under keys cannot be told apart. As long as our side is not complete it is news.
         let is_news = handshake.under_keys && self.phase == Phase::Shaking;
         if !is_news && handshake.messages.iter().all(|message| self.seen.contains(message)) {
             self.answer_repetition(now);
-            return Verdict::Repeated;
+            // Both sides repeat themselves in vain: the core may have dropped what we took for received.
+            return if self.repeats > PATIENT_REPEATS { Verdict::Pass } else { Verdict::Repeated };
         }
         if self.seen.len() + handshake.messages.len() <= MAX_SEEN {
             self.seen.extend(handshake.messages);

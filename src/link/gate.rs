@@ -37,7 +37,8 @@ impl Gate {
             }
             return authentic;
         }
-        let is_dtls_or_media = datagram.first().is_some_and(|first| (20..64).contains(first) || (128..192).contains(first));
+        let is_dtls_or_media =
+            datagram.first().is_some_and(|first| (20..64).contains(first) || (128..192).contains(first));
         nat::is_response(datagram) || (is_dtls_or_media && self.trusted.contains(&from))
     }
 }
@@ -58,7 +59,8 @@ mod tests {
             message[1] |= 0x10;
             message
         };
-        for datagram in [&[][..], &[0], &dtls, &rtp, &[64; 30], &[200; 30], &nat::binding_request([7; 12]), &indication] {
+        for datagram in [&[][..], &[0], &dtls, &rtp, &[64; 30], &[200; 30], &nat::binding_request([7; 12]), &indication]
+        {
             assert!(!gate.admits(datagram, from), "{datagram:?}");
         }
         assert!(gate.admits(&nat::answer(&nat::binding_request([7; 12]), from).unwrap(), from));

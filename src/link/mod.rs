@@ -33,6 +33,8 @@ mod peer;
 mod relay;
 mod sdp;
 mod shell;
+#[cfg(test)]
+mod tests;
 
 pub use api::{
     CandidateError, CandidateKind, DescriptionError, FailReason, LinkError, LinkEvent, LinkStats, LocalDescription,

@@ -226,7 +226,8 @@ impl Relay {
     /// A permission was refused: usually the nonce was stale and the next attempt has a fresh one.
     fn refused(&mut self, id: TransactionId, now: Instant) {
         let asked_for = |permission: &Permission| permission.transaction.as_ref().is_some_and(|t| t.0 == id.0);
-        let Some(peer) = self.pending.iter().find(|(_, permission)| asked_for(permission)).map(|(peer, _)| *peer) else {
+        let Some(peer) = self.pending.iter().find(|(_, permission)| asked_for(permission)).map(|(peer, _)| *peer)
+        else {
             return;
         };
         let Some(permission) = self.pending.get_mut(&peer) else { return };

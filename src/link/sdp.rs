@@ -81,11 +81,7 @@ fn check_size(sdp: &str) -> Result<(), DescriptionError> {
 }
 
 /// The value of attribute `name`, however often it is repeated; `ambiguous` when the repetitions differ.
-fn only_value<'a>(
-    sdp: &'a str,
-    name: &str,
-    ambiguous: DescriptionError,
-) -> Result<Option<&'a str>, DescriptionError> {
+fn only_value<'a>(sdp: &'a str, name: &str, ambiguous: DescriptionError) -> Result<Option<&'a str>, DescriptionError> {
     let mut found = None;
     for line in sdp.split(['\r', '\n']) {
         let Some((key, value)) = attribute(line) else { continue };

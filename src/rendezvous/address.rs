@@ -130,7 +130,7 @@ pub(super) fn endpoint(address: &Multiaddr) -> Option<Endpoint> {
         _ => return None,
     };
     match (parts.next(), parts.next()) {
-        (None, None) | (Some(Protocol::P2p(_)), None) => Some(Endpoint { ip, port, quic }),
+        (None | Some(Protocol::P2p(_)), None) => Some(Endpoint { ip, port, quic }),
         _ => None,
     }
 }

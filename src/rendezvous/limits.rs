@@ -9,7 +9,7 @@ pub(super) const RECORD_TTL: Duration = Duration::from_secs(60 * 60);
 /// How far clocks may be apart before two nodes disagree about what is current.
 pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(3 * 60 * 60);
 /// Record stores and relay lists hold at most this many addresses of one node.
-pub(super) const MAX_ADDRESSES_PER_NODE: usize = 8;
+pub(super) const MAX_ADDRESSES_PER_NODE: usize = 4;
 
 /// Largest frame of a signalling stream, bytes.
 pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024;

@@ -26,9 +26,9 @@ const REFRESH_JITTER: Duration = Duration::from_secs(3 * 60);
 /// Relays come one after the other at the start; no more than one publication per second.
 const SHORTEST_GAP: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
-/// A record on fewer nodes than this is published again when more nodes show up: whoever starts a network publishes
-/// when there is hardly anybody.
-const ENOUGH_ACKS: u32 = 8;
+/// A record on fewer nodes than Kademlia's k is published again when more nodes show up, ever more slowly: in a network
+/// that grows from nothing, the nodes that took it soon are not the closest ones any more.
+const ENOUGH_ACKS: u32 = 20;
 const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
 
 /// A record to store: its key and value.
@@ -59,7 +59,8 @@ pub(super) struct Publisher {
     state: State,
     last_seq: u64,
     failures: u32,
-    last_acks: u32,
+    /// Rounds in a row that reached fewer than [`ENOUGH_ACKS`] nodes.
+    thin_rounds: u32,
     last_started: Option<Instant>,
     /// Periods under which a record of ours may lie, each with the Unix second at which the last of them expires.
     outstanding: BTreeMap<Period, u64>,
@@ -87,7 +88,7 @@ impl Publisher {
             state: State::Silent,
             last_seq: 0,
             failures: 0,
-            last_acks: 0,
+            thin_rounds: 0,
             last_started: None,
             outstanding: BTreeMap::new(),
         }
@@ -100,6 +101,7 @@ impl Publisher {
             return;
         }
         self.reach = reach;
+        self.thin_rounds = 0;
         if self.reach == Reachability::default() {
             return;
         }
@@ -138,7 +140,7 @@ impl Publisher {
     pub(super) fn finished(&mut self, acks: u32, now: Instant, draw: &Draw) {
         let State::Publishing { again } = self.state else { return };
         self.failures = if acks > 0 { 0 } else { self.failures + 1 };
-        self.last_acks = acks;
+        self.thin_rounds = if acks < ENOUGH_ACKS { self.thin_rounds + 1 } else { 0 };
         let until = if again {
             self.earliest(now)
         } else if acks > 0 {
@@ -152,9 +154,10 @@ impl Publisher {
     /// A node showed itself: worth another round if the last one found nobody, or too few.
     pub(super) fn somebody_came(&mut self, now: Instant) {
         if let (State::Waiting { until }, Some(last)) = (self.state, self.last_started)
-            && self.last_acks < ENOUGH_ACKS
+            && self.thin_rounds > 0
         {
-            self.state = State::Waiting { until: until.min(now.max(last + RETRY)) };
+            let soon = last + backoff(self.thin_rounds, RETRY, LONGEST_RETRY, 0);
+            self.state = State::Waiting { until: until.min(now.max(soon)) };
         }
     }
 

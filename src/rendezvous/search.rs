@@ -45,7 +45,8 @@ impl Search {
     }
 
     /// The newest valid record, unless it says that the person has left.
-    pub(super) fn presence(&self) -> Option<&Presence> {
+    #[cfg(test)]
+    fn presence(&self) -> Option<&Presence> {
         self.newest.as_ref().map(|(_, presence)| presence).filter(|presence| !presence.withdrawn)
     }
 }

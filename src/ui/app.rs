@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eframe::egui::{
-    self, CentralPanel, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, ScrollArea, TextureHandle,
-    TextureOptions, Ui, UserAttentionType, ViewportCommand,
+    self, CentralPanel, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, ScrollArea, TextureFilter,
+    TextureHandle, TextureOptions, Ui, UserAttentionType, ViewportCommand,
 };
 use qrcode::{Color, QrCode};
 
@@ -41,7 +41,8 @@ impl App {
         theme::install(ctx);
         let size = [icon.width as usize, icon.height as usize];
         let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
-        let icon = ctx.load_texture("icon", image, TextureOptions::LINEAR);
+        let icon =
+            ctx.load_texture("icon", image, TextureOptions::LINEAR.with_mipmap_mode(Some(TextureFilter::Linear)));
         Self {
             engine,
             events,

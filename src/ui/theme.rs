@@ -10,7 +10,6 @@ use eframe::egui::{
 /// The colours of one theme. Text on its intended ground has a contrast of at least 4.5:1 (WCAG 2.2, 1.4.3).
 #[derive(Debug, Clone, Copy)]
 pub struct Palette {
-    pub rail: Color32,
     pub canvas: Color32,
     pub surface: Color32,
     pub raised: Color32,
@@ -30,7 +29,6 @@ pub struct Palette {
     pub success_weak: Color32,
     pub danger: Color32,
     pub danger_fill: Color32,
-    pub danger_weak: Color32,
     pub warn: Color32,
     pub warn_weak: Color32,
     pub meter_off: Color32,
@@ -42,7 +40,6 @@ const fn rgb(hex: u32) -> Color32 {
 }
 
 pub const DARK: Palette = Palette {
-    rail: rgb(0x0B0E13),
     canvas: rgb(0x11151B),
     surface: rgb(0x171C24),
     raised: rgb(0x1E2530),
@@ -62,7 +59,6 @@ pub const DARK: Palette = Palette {
     success_weak: rgb(0x132D22),
     danger: rgb(0xFF7076),
     danger_fill: rgb(0xD4363D),
-    danger_weak: rgb(0x3A1A1E),
     warn: rgb(0xF4BD55),
     warn_weak: rgb(0x35290F),
     meter_off: rgb(0x2A323E),
@@ -70,7 +66,6 @@ pub const DARK: Palette = Palette {
 };
 
 pub const LIGHT: Palette = Palette {
-    rail: rgb(0xE9ECF1),
     canvas: rgb(0xFFFFFF),
     surface: rgb(0xF5F6F9),
     raised: rgb(0xFFFFFF),
@@ -90,7 +85,6 @@ pub const LIGHT: Palette = Palette {
     success_weak: rgb(0xE0F5E9),
     danger: rgb(0xBF2229),
     danger_fill: rgb(0xCF3037),
-    danger_weak: rgb(0xFDE7E8),
     warn: rgb(0x8A5A00),
     warn_weak: rgb(0xFDF1D8),
     meter_off: rgb(0xDCE1E8),
@@ -281,7 +275,6 @@ mod tests {
                 (palette.on_fill, palette.success_fill),
                 (palette.on_fill, palette.danger_fill),
                 (palette.success, palette.success_weak),
-                (palette.danger, palette.danger_weak),
                 (palette.warn, palette.warn_weak),
                 (palette.text, palette.chip),
                 (palette.text2, palette.chip),

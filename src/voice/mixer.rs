@@ -119,7 +119,7 @@ mod tests {
         }
         let distortion_db = 10.0 * (error / energy).log10();
         assert!(distortion_db < -40.0, "{distortion_db} dB");
-        let spread = gains.iter().cloned().fold(0.0, f64::max) / gains.iter().cloned().fold(f64::MAX, f64::min);
+        let spread = gains.iter().copied().fold(0.0, f64::max) / gains.iter().copied().fold(f64::MAX, f64::min);
         assert!(spread < 1.02, "pumps by {spread}");
     }
 

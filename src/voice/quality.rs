@@ -12,8 +12,8 @@ pub enum QualityError {
     /// PESQ wants at least a quarter of a second; useful scores begin at about five.
     #[error("too little speech to judge ({samples} samples)")]
     TooShort { samples: usize },
-    /// One of the signals is silent, or they have nothing in common.
-    #[error("no speech found that both signals share")]
+    /// One of the signals is silent.
+    #[error("no speech found in one of the signals")]
     NoSpeech,
     /// Not expected: the fixed conversion 48 → 16 kHz failed.
     #[error("cannot convert to 16 kHz: {0}")]
@@ -41,6 +41,9 @@ pub fn e_model(loss: f32, concealed: f32, delay_ms: f32) -> f32 {
 /// (up to ±5 s), and PESQ aligns the rest.
 pub fn pesq_wb_48k(reference: &[f32], degraded: &[f32]) -> Result<f32, QualityError> {
     let (reference, degraded) = (to_16_khz(reference)?, to_16_khz(degraded)?);
+    if is_silent(&reference) || is_silent(&degraded) {
+        return Err(QualityError::NoSpeech);
+    }
     let degraded = aligned(&reference, &degraded);
     pesq::pesq_wb(&reference, &degraded).map_err(|error| match error {
         pesq::PesqError::SignalTooShort { samples } => QualityError::TooShort { samples },
@@ -58,6 +61,12 @@ fn to_16_khz(signal: &[f32]) -> Result<Vec<i16>, QualityError> {
     let input = SequentialSlice::new(signal, 1, signal.len()).map_err(|error| fail(&error))?;
     let output = resampler.process_all(&input, signal.len(), None).map_err(|error| fail(&error))?;
     Ok(output.take_data().into_iter().map(|sample| (sample.clamp(-1.0, 1.0) * 32767.0).round() as i16).collect())
+}
+
+/// Below −66 dBFS on the whole.
+fn is_silent(signal: &[i16]) -> bool {
+    let energy: f64 = signal.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+    energy < 256.0 * signal.len() as f64
 }
 
 /// The degraded signal, shifted so that its loudness follows the reference's best, and cut to the same length.

@@ -17,8 +17,7 @@
 //! | [`device_lab`] | a private PulseAudio server with any devices, for tests of the library itself |
 //! | [`skip`] | a test that cannot run here says so |
 
-// Every test binary compiles all of this and uses its part.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test binary compiles all of this and uses its part")]
 
 pub mod contract;
 pub mod device_lab;

@@ -18,6 +18,10 @@ pub const TWOCANS: &str = env!("CARGO_BIN_EXE_twocans");
 const GRACE: Duration = Duration::from_secs(8);
 /// Diagnosis of a failed wait shows this many last lines of either stream.
 const TAIL_LINES: usize = 25;
+/// As many, when somebody asked for logs.
+const LOGGED_TAIL_LINES: usize = 1000;
+/// A `--log` filter for every process of the tests, to find out what went wrong in one of them.
+const LOG_VARIABLE: &str = "TWOCANS_TEST_LOG";
 
 /// How to start one process.
 pub struct Launch {
@@ -122,6 +126,9 @@ impl Launch {
         command.arg(TWOCANS).arg("--home").arg(&self.home);
         if json {
             command.arg("--json");
+        }
+        if let Some(filter) = std::env::var_os(LOG_VARIABLE) {
+            command.arg("--log").arg(filter);
         }
         command
             .args(&self.arguments)
@@ -260,9 +267,10 @@ impl Process {
 
     /// The end of both streams, for the report of a failure.
     pub fn last_words(&self) -> String {
+        let tail = if std::env::var_os(LOG_VARIABLE).is_some() { LOGGED_TAIL_LINES } else { TAIL_LINES };
         let lines = self.output.lock();
-        let events: Vec<String> = lines.events.iter().rev().take(TAIL_LINES).map(Value::to_string).collect();
-        let log: Vec<&str> = lines.log.lines().rev().take(TAIL_LINES).collect();
+        let events: Vec<String> = lines.events.iter().rev().take(tail).map(Value::to_string).collect();
+        let log: Vec<&str> = lines.log.lines().rev().take(tail).collect();
         let in_order = |tail: Vec<String>| tail.into_iter().rev().collect::<Vec<_>>().join("\n  ");
         format!(
             "--- {} says:\n  {}\n--- and logs:\n  {}",

@@ -1,6 +1,8 @@
 //! The voice through bad networks, in virtual time: an hour takes seconds, and every run is the same.
 
+#[allow(dead_code, reason = "figures that not every scenario asks for")]
 mod harness;
+#[allow(dead_code, reason = "networks that not every scenario uses")]
 mod network;
 
 use harness::{Outcome, Scenario, looped, simulate, speech};
@@ -28,7 +30,8 @@ fn changing() -> impl Network {
 /// time needs while it is good.
 fn is_good(outcome: &Outcome, scenario: &Scenario) -> bool {
     let quiet = 40.0 + packet_ms(scenario);
-    let low_delay = outcome.mean_delay_ms(5e3, 20e3) <= quiet + 15.0 && outcome.mean_delay_ms(45e3, 60e3) <= quiet + 15.0;
+    let low_delay =
+        outcome.mean_delay_ms(5e3, 20e3) <= quiet + 15.0 && outcome.mean_delay_ms(45e3, 60e3) <= quiet + 15.0;
     low_delay && outcome.concealed() <= 0.01
 }
 
@@ -55,14 +58,19 @@ fn changing_jitter_with_reordering_is_beyond_any_constant_target_and_within_the_
             jitter: JitterSettings { min_target: target, max_target: target, ..JitterSettings::default() },
             ..scenario.clone()
         };
-        assert!(!is_good(&simulate(&constant, &recording, changing()), &constant), "constant {constant_ms} ms is enough");
+        assert!(
+            !is_good(&simulate(&constant, &recording, changing()), &constant),
+            "constant {constant_ms} ms is enough"
+        );
     }
 }
 
 #[test]
 fn a_clean_network_needs_no_delay_within_five_seconds() {
     let recording = speech("bob");
-    for (ptime, phase_ms) in [(Ptime::Ms10, 0.1), (Ptime::Ms10, 5.0), (Ptime::Ms20, 3.0), (Ptime::Ms20, 9.9), (Ptime::Ms60, 1.0)] {
+    for (ptime, phase_ms) in
+        [(Ptime::Ms10, 0.1), (Ptime::Ms10, 5.0), (Ptime::Ms20, 3.0), (Ptime::Ms20, 9.9), (Ptime::Ms60, 1.0)]
+    {
         let mut scenario = Scenario { seconds: 15.0, phase_ms, ..Scenario::default() };
         scenario.encoder.ptime = ptime;
         let outcome = simulate(&scenario, &recording, network::clean());
@@ -100,7 +108,8 @@ fn stalls_lose_no_words_and_are_forgotten_soon() {
 #[test]
 fn clocks_may_differ_for_an_hour() {
     // A tone: whatever is not a sine any more is a click. Cheap coding, as what matters is the buffer.
-    let tone: Vec<f32> = (0..48_000).map(|i| (i as f32 * 400.0 / 48_000.0 * std::f32::consts::TAU).sin() * 0.3).collect();
+    let tone: Vec<f32> =
+        (0..48_000).map(|i| (i as f32 * 400.0 / 48_000.0 * std::f32::consts::TAU).sin() * 0.3).collect();
     let encoder = EncoderSettings { complexity: 0, fec: false, dtx: false, ..EncoderSettings::default() };
     for drift_ppm in [200.0, -200.0] {
         let scenario = Scenario { seconds: 3600.0, drift_ppm, encoder, ..Scenario::default() };
@@ -108,7 +117,8 @@ fn clocks_may_differ_for_an_hour() {
         let above = outcome.max_delay_ms(10e3, 3600e3) - 50.0 - packet_ms(&scenario);
         assert!(above <= 35.0, "{drift_ppm}: {above:.1} ms");
         assert!(outcome.concealed() <= 1e-4, "{drift_ppm}: {:.4} %", outcome.concealed() * 100.0);
-        let largest_step = outcome.played[96_000..].windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+        let largest_step =
+            outcome.played[96_000..].windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
         let sine_step = 0.3 * 400.0 / 48_000.0 * std::f32::consts::TAU;
         assert!(largest_step < 1.6 * sine_step, "{drift_ppm}: click of {largest_step}");
     }
@@ -118,7 +128,12 @@ fn clocks_may_differ_for_an_hour() {
 fn speech_survives_loss_better_with_each_kind_of_redundancy() {
     let recording = speech("alice");
     let with = |loss: f64, fec: bool, red: &[u8]| {
-        let encoder = EncoderSettings { fec, expected_loss_percent: if fec { 20 } else { 0 }, dtx: false, ..EncoderSettings::default() };
+        let encoder = EncoderSettings {
+            fec,
+            expected_loss_percent: if fec { 20 } else { 0 },
+            dtx: false,
+            ..EncoderSettings::default()
+        };
         let scenario = Scenario { seconds: 28.0, encoder, red: RedDistances::new(red), ..Scenario::default() };
         pesq(&simulate(&scenario, &recording, network::random_loss(loss)), &recording)
     };

@@ -55,7 +55,7 @@ fn list() -> Result<Vec<DeviceInfo>, AudioError> {
 /// Whether the device, or a default one, is there.
 pub(super) fn check(role: AudioRole, id: Option<&str>) -> Result<(), AudioError> {
     let id = id.map(str::to_owned);
-    within(ANSWER_DEADLINE, move || host::find(role, id.as_deref()).map(drop))?
+    within(ANSWER_DEADLINE, move || System::of(id.as_deref())?.find(role, id.as_deref()).map(drop))?
 }
 
 /// Which devices are plugged in, without asking them anything.

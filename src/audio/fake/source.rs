@@ -43,7 +43,7 @@ impl FakeSource {
         match &self.signal {
             Signal::File { samples, looped } => match self.gate.start() {
                 Some(start) => {
-                    self.block.extend((0..frames as i64).map(|i| sample_of(samples, *looped, first + i - start.0)))
+                    self.block.extend((0..frames as i64).map(|i| sample_of(samples, *looped, first + i - start.0)));
                 }
                 None => self.block.resize(frames, 0.0),
             },

@@ -50,6 +50,8 @@ struct Parcel {
     call: CallId,
 }
 
+type Tamper = Box<dyn FnMut(usize, &mut Message)>;
+
 struct World {
     now: Instant,
     people: [Person; 2],
@@ -59,7 +61,7 @@ struct World {
     trace: Vec<String>,
     events: [Vec<(CallId, CallEvent)>; 2],
     /// Changes messages on the way, as somebody in the middle would.
-    tamper: Box<dyn FnMut(usize, &mut Message)>,
+    tamper: Tamper,
     /// Links come up by themselves as soon as both descriptions are applied.
     links_work: bool,
 }

@@ -186,8 +186,8 @@ impl Human {
 
 impl Output for Human {
     fn event(&mut self, stamped: &Stamped, side: Option<Side>) {
-        // `demo` plays both sides; people follow A and read about B only how it took the call.
-        let told_by_b = matches!(stamped.event, Event::Incoming { .. } | Event::Answered { .. });
+        // `demo` plays both sides; people follow A, and read of B that it rings there and who hung up.
+        let told_by_b = matches!(stamped.event, Event::Incoming { .. } | Event::Ended { .. });
         if side == Some(Side::A) && told_by_b || side == Some(Side::B) && !told_by_b {
             return;
         }

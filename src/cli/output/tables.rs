@@ -84,12 +84,52 @@ pub fn running(verb: &str, answer: &serde_json::Value, style: Style) -> String {
         return format!("{} {done}", style.good("✓"));
     }
     let Some(fields) = answer.as_object() else { return answer.to_string() };
+    if verb == "status" {
+        return status(answer, style);
+    }
     let width = fields.keys().map(String::len).max().unwrap_or(0);
     let rows = fields.iter().map(|(key, value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         format!("{}  {value}", style.dim(&format!("{key:<width$}")))
     });
     rows.collect::<Vec<_>>().join("\n")
+}
+
+/// What the process that holds the profile does, in sentences; fields it does not send are passed over.
+fn status(answer: &serde_json::Value, style: Style) -> String {
+    let text = |value: &serde_json::Value, field: &str| value[field].as_str().map(str::to_owned);
+    let is = |field: &str| answer[field].as_bool() == Some(true);
+    let mut lines = Vec::new();
+    match answer["acks"].as_u64() {
+        Some(0) | None => lines.push(format!("{} Online.", style.dim("·"))),
+        Some(1) => lines.push(format!("{} You can be called: 1 node knows where you are.", style.good("✓"))),
+        Some(nodes) => {
+            lines.push(format!("{} You can be called: {nodes} nodes know where you are.", style.good("✓")));
+        }
+    }
+    if is("super_peer") {
+        lines.push(format!("{} Serving others.", style.good("✓")));
+    }
+    let calls = answer["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for call in calls {
+        let person = text(call, "peer").and_then(|peer| peer.parse().ok()).map(|person| sentences::short(&person));
+        let name = text(call, "name").or(person).unwrap_or_else(|| "somebody".into());
+        let seconds = call["seconds"].as_f64().filter(|seconds| seconds.is_finite()).unwrap_or(0.0).clamp(0.0, 1e9);
+        let talked = sentences::timer(std::time::Duration::from_secs_f64(seconds));
+        let facts = [text(call, "phase"), text(call, "path"), Some(talked)];
+        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        lines.push(format!("{} In a call with {}: {}.", style.accent("☎"), style.bold(&name), facts.join(", ")));
+    }
+    if calls.is_empty() {
+        lines.push(format!("{} Not in a call.", style.dim("·")));
+    }
+    if is("deafened") {
+        lines.push(format!("{} Deafened: you hear nothing and are not heard.", style.warn("!")));
+    } else if is("muted") {
+        lines.push(format!("{} Muted.", style.warn("!")));
+    }
+    lines.extend(text(answer, "link").map(|link| style.dim(&link)));
+    lines.join("\n")
 }
 
 pub fn demo(result: &DemoResult, style: Style) -> String {

@@ -10,10 +10,13 @@ use crate::cli::session::Session;
 use crate::cli::settings::AnswerSettings;
 use crate::cli::talk::Talk;
 use crate::cli::values::Callers;
-use crate::engine::{self, CommandKind, EndReason, Event, Failure, Options};
+use crate::engine::{self, CommandKind, EndReason, Event, Failure, Options, SinkSpec};
 
-pub async fn run(options: Options, settings: AnswerSettings, out: &mut dyn Output) -> Result<Exit, Failure> {
+pub async fn run(mut options: Options, settings: AnswerSettings, out: &mut dyn Output) -> Result<Exit, Failure> {
     let policy = Policy::of(&settings, Keyboard::is_there())?;
+    if !policy.needs_a_human() && options.audio.ring_device == SinkSpec::Default {
+        options.audio.ring_device = SinkSpec::Null;
+    }
     let link = engine::my_link(&options.home)?;
     let mut session = Session::start(options, out)?;
     session.say(&Report::Note(format!("Your link, to give to people who may call you: {link}")));
@@ -38,6 +41,14 @@ enum Policy {
 }
 
 impl Policy {
+    /// Whether somebody is to hear the ringing. A ring device that was named rings in any case.
+    fn needs_a_human(self) -> bool {
+        match self {
+            Self::Ask | Self::LetItRing => true,
+            Self::Answer(_) | Self::Decline | Self::NoTerminal => false,
+        }
+    }
+
     fn of(settings: &AnswerSettings, terminal: bool) -> Result<Self, Failure> {
         let said = |flag: Option<bool>| flag.unwrap_or(false);
         let scripted = (said(settings.auto), said(settings.decline), said(settings.no_answer));

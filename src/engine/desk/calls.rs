@@ -10,11 +10,11 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use super::Desk;
 use super::commands::random;
 use super::reports::LastCounters;
+use crate::audio::Ringing;
 use crate::base::{CallId, EndReason, Person, SeqNo};
 use crate::call::{CallEvent, InviteReply, LinkNews as CallNews, Message, Route};
-use crate::audio::Ringing;
-use crate::engine::ringer::Ringer;
 use crate::engine::link_task::{LinkJob, LinkNews, LinkTask};
+use crate::engine::ringer::Ringer;
 use crate::engine::session::{Invitation, SessionHandle, SessionId, Verdict};
 use crate::engine::sound::{Sound, SoundNews};
 use crate::engine::tally::Tally;
@@ -194,6 +194,7 @@ impl Desk {
             LinkEvent::Connected(path) => {
                 self.note_path(call, media_path(&path));
                 self.join_voice(call);
+                self.switchboard.handle_link(call, CallNews::Connected, now);
             }
             LinkEvent::Disconnected => self.switchboard.handle_link(call, CallNews::Interrupted, now),
             LinkEvent::Reconnected(path) => {
@@ -217,7 +218,7 @@ impl Desk {
                 Ok(message) => self.switchboard.handle_message(call, message, now),
                 Err(why) => tracing::debug!(%why, "unreadable message on the data channel"),
             },
-            LinkEvent::ChannelOpen => self.switchboard.handle_link(call, CallNews::Connected, now),
+            LinkEvent::ChannelOpen => self.switchboard.handle_link(call, CallNews::ChannelOpen, now),
             // An authenticated goodbye of the transport: the peer hung up and its BYE was lost.
             LinkEvent::Closed => self.switchboard.handle_message(call, Message::Bye(EndReason::HangUp), now),
         }

@@ -1,6 +1,6 @@
 //! The engine's desk: one select loop on the `net` runtime through which everything that happens passes.
 //!
-//! The rooms report by [`DeskInput`]; front ends by [`Command`]; nothing here blocks. After each input the switchboard
+//! The rooms report by [`DeskInput`]; front ends by [`Command`](super::Command); nothing here blocks. After each input the switchboard
 //! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
 //! changed. What belongs to one call lies in [`calls`], what a command does in [`commands`], figures in [`reports`].
 
@@ -105,8 +105,7 @@ pub(super) struct Desk {
 
 /// Runs until [`super::CommandKind::Shutdown`] or until the last handle and front end are gone.
 pub(super) async fn run(furniture: Furniture) {
-    let Furniture { options, me, store, control, mut asks, online, media, backstage, wake, first_failures } =
-        furniture;
+    let Furniture { options, me, store, control, mut asks, online, media, backstage, wake, first_failures } = furniture;
     let (inbox, mut inputs) = mpsc::channel(INPUT_QUEUE);
     let (voice_news, mut voice) = mpsc::channel(VOICE_NEWS_QUEUE);
     let (rendezvous, mut network) = match online {

@@ -6,7 +6,7 @@ mod sockets;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
@@ -69,10 +69,7 @@ impl Link {
     /// Events are never lost while their receiver lives, but for the peer's messages: when [`EVENT_QUEUE`] of all kinds
     /// wait to be read, messages are dropped and counted. A link whose events are not read beyond any reason, or whose
     /// receiver is dropped, keeps working; the news is then lost.
-    pub async fn open(
-        config: LinkConfig,
-        sink: AudioSink,
-    ) -> Result<(Self, mpsc::Receiver<LinkEvent>), LinkError> {
+    pub async fn open(config: LinkConfig, sink: AudioSink) -> Result<(Self, mpsc::Receiver<LinkEvent>), LinkError> {
         let sockets = Sockets::open(&config).await?;
         let mut ssrc = [0; 4];
         getrandom::fill(&mut ssrc).map_err(|error| LinkError::Core(error.to_string()))?;

@@ -1,6 +1,6 @@
 //! No call: the way to start one, and how the last one ended.
 
-use eframe::egui::{Align2, Frame, Label, Margin, RichText, Sense, Stroke, TextEdit, Ui, pos2, vec2};
+use eframe::egui::{Align, Frame, Label, Layout, Margin, RichText, Sense, Stroke, TextEdit, Ui, vec2};
 
 use crate::engine::{Contact, Snapshot};
 use crate::identity::Link;
@@ -56,19 +56,19 @@ fn field(app: &mut App, ui: &mut Ui, now: &Snapshot) {
         });
     let ready = matches!(link, Some(Ok(_)));
     let mut called = false;
-    ui.horizontal(|ui| {
-        let room = ui.available_width() - 100.0;
+    let row = vec2(ui.available_width(), 36.0);
+    ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
+        let pressed = ui.add_enabled_ui(ready, |ui| button(ui, Some(Icon::Phone), words::CALL, Kind::Success)).inner;
         let edit = TextEdit::singleline(&mut app.dial_text)
             .hint_text(words::DIAL_FIELD)
             .font(Type::Mono.font())
             .margin(Margin::symmetric(12, 9))
-            .desired_width(room - 24.0);
+            .desired_width(f32::INFINITY);
         let edit = ui.add(edit);
         if std::mem::take(&mut app.focus_dial) {
             edit.request_focus();
         }
         let entered = edit.lost_focus() && ui.input(|input| input.key_pressed(eframe::egui::Key::Enter));
-        let pressed = ui.add_enabled_ui(ready, |ui| button(ui, Some(Icon::Phone), words::CALL, Kind::Success)).inner;
         called = ready && (entered || pressed.clicked());
     });
     match link {
@@ -93,16 +93,16 @@ fn row(app: &mut App, ui: &mut Ui, contact: &Contact) {
         .corner_radius(radius::CARD)
         .inner_margin(Margin::symmetric(14, 10));
     frame.show(ui, |ui| {
-        ui.horizontal(|ui| {
-            let (rect, _) = ui.allocate_exact_size(vec2(40.0, 40.0), Sense::hover());
-            paint_avatar(ui.painter(), rect.center(), 40.0, &name, contact.person.as_bytes(), palette.on_fill);
-            let room = vec2(ui.available_width() - 100.0, 40.0);
-            let (rect, _) = ui.allocate_exact_size(room, Sense::hover());
-            let at = pos2(rect.left(), rect.center().y);
-            ui.painter().text(at, Align2::LEFT_CENTER, &name, Type::Strong.font(), palette.text);
+        let row = vec2(ui.available_width(), 40.0);
+        ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
             if button(ui, Some(Icon::Phone), words::CALL, Kind::Soft).clicked() {
                 app.dial(contact.link.clone());
             }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let (rect, _) = ui.allocate_exact_size(vec2(40.0, 40.0), Sense::hover());
+                paint_avatar(ui.painter(), rect.center(), 40.0, &name, contact.person.as_bytes(), palette.on_fill);
+                ui.add(Label::new(RichText::new(&name).font(Type::Strong.font()).color(palette.text)).truncate());
+            });
         });
     });
 }

@@ -1,6 +1,7 @@
 //! Your link, as text and QR code, and whether it works just now.
 
-use eframe::egui::{Align, Image, Label, Layout, RichText, Ui, vec2};
+use eframe::egui::text::LayoutJob;
+use eframe::egui::{Align, Image, Label, Layout, Sense, Ui, vec2};
 
 use crate::engine::Snapshot;
 use crate::ui::app::App;
@@ -28,15 +29,16 @@ pub fn you(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let Some(link) = &now.link else { return };
     let side = ui.available_width().min(248.0);
     ui.with_layout(Layout::top_down(Align::Center), |ui| {
-        let (rect, _) = ui.allocate_exact_size(vec2(side, side), eframe::egui::Sense::hover());
+        let (rect, _) = ui.allocate_exact_size(vec2(side, side), Sense::hover());
         ui.painter().rect_filled(rect, f32::from(radius::CARD), QR_GROUND);
         if let Some(code) = app.qr_code(ui.ctx(), link) {
             Image::new(&code).alt_text(words::YOUR_LINK).paint_at(ui, rect.shrink(space::M));
         }
     });
     ui.add_space(space::XS);
-    let text = RichText::new(link.to_string()).font(Type::Mono.font()).color(palette.text2);
-    ui.add(Label::new(text).wrap().selectable(true));
+    let mut text = LayoutJob::simple(link.to_string(), Type::Mono.font(), palette.text2, ui.available_width());
+    text.wrap.break_anywhere = true;
+    ui.add(Label::new(text).selectable(true));
     ui.add_space(space::XS);
     let copied = app.was_copied(ui.ctx());
     let (icon, name) = if copied { (Icon::Check, words::COPIED) } else { (Icon::Copy, words::COPY) };

@@ -9,8 +9,12 @@
 //! A frame is in time exactly when the playout's lag is not below its own. The lags of all frames, those that came too
 //! late included, go into a forgetting histogram; the target is the lag where waiting longer costs more than the
 //! frames still missed ([`MS_PER_PERCENT_LATE`]). That is a quantile that adapts to the shape of the tail: a short
-//! tail is covered whole, a long thin one is not. A rare but large delay (a stall) is remembered for as long as its
-//! share of the histogram is worth its height, which is what NetEq's peak detector is for.
+//! tail is covered whole, a long thin one is not.
+//!
+//! The histogram forgets slowly, so that chance does not move the target. What bounds its memory is the largest lag
+//! that was really seen lately: a large delay that has not recurred for [`HIGH_MEMORY`] is over, and one of up to
+//! [`LOW_DELAY`] gets [`LOW_MEMORY`]. So stalls that come every other second are held (what NetEq's peak detector is
+//! for), and three seconds after the last one the delay is low again.
 //!
 //! Frames that are recovered from later packets count with the lag of the recovery, so the target waits for redundancy
 //! exactly when that pays.
@@ -21,6 +25,8 @@ use crate::base::{SAMPLE_RATE_HZ, SampleCount};
 pub(super) struct DelayManager {
     histogram: Histogram,
     fastest: WindowedMinimum,
+    /// Largest lag lately, negated.
+    slowest: WindowedMinimum,
     target: i64,
     min_delay: i64,
     max_delay: i64,
@@ -33,6 +39,7 @@ impl DelayManager {
         Self {
             histogram: Histogram::new(),
             fastest: WindowedMinimum::new(),
+            slowest: WindowedMinimum::new(),
             target: 0,
             min_delay,
             max_delay: max_delay.max(min_delay),
@@ -45,6 +52,8 @@ impl DelayManager {
         self.histogram.add(lag + INITIAL_DELAY, INITIAL_WEIGHT_MS);
         self.fastest.reset();
         self.fastest.add(lag, clock);
+        self.slowest.reset();
+        self.slowest.add(-(lag + INITIAL_DELAY), clock);
         self.update_target(clock);
     }
 
@@ -52,6 +61,7 @@ impl DelayManager {
     pub fn observe(&mut self, lag: i64, samples: SampleCount, clock: i64) {
         self.histogram.add(lag, samples.as_ms());
         self.fastest.add(lag, clock);
+        self.slowest.add(-lag, clock);
         self.update_target(clock);
     }
 
@@ -67,13 +77,15 @@ impl DelayManager {
 
     /// The lag of the fastest frame of the last seconds.
     pub fn fastest_lag(&self, clock: i64) -> i64 {
-        self.fastest.get(clock).unwrap_or(self.target)
+        self.fastest.get(clock, FASTEST_MEMORY).unwrap_or(self.target)
     }
 
     fn update_target(&mut self, clock: i64) {
         let best = self.histogram.cheapest_lag();
-        let fastest = self.fastest.get(clock).unwrap_or(best);
-        self.target = best.clamp(fastest + self.min_delay, fastest + self.max_delay);
+        let fastest = self.fastest.get(clock, FASTEST_MEMORY).unwrap_or(best);
+        let slowest = |memory| self.slowest.get(clock, memory).map_or(best, |lag| -lag);
+        let seen = slowest(HIGH_MEMORY).max(slowest(LOW_MEMORY).min(fastest + LOW_DELAY));
+        self.target = best.min(seen).clamp(fastest + self.min_delay, fastest + self.max_delay);
     }
 }
 
@@ -141,8 +153,9 @@ impl Histogram {
     }
 }
 
-/// Smallest lag of the last two seconds, in slots of 100 ms.
+/// Smallest value of the last seconds, in slots of 100 ms.
 struct WindowedMinimum {
+    /// Number of the slot and the smallest value in it.
     slots: [Option<(i64, i64)>; SLOTS],
 }
 
@@ -155,20 +168,21 @@ impl WindowedMinimum {
         self.slots = [None; SLOTS];
     }
 
-    fn add(&mut self, lag: i64, clock: i64) {
+    fn add(&mut self, value: i64, clock: i64) {
         let number = clock.div_euclid(SLOT_SAMPLES);
         let slot = &mut self.slots[number.rem_euclid(SLOTS as i64) as usize];
         *slot = match *slot {
-            Some((held, least)) if held == number => Some((number, least.min(lag))),
-            _ => Some((number, lag)),
+            Some((held, least)) if held == number => Some((number, least.min(value))),
+            _ => Some((number, value)),
         };
     }
 
-    /// The newest slots, or, when nothing came for longer than the window, the last known one.
-    fn get(&self, clock: i64) -> Option<i64> {
-        let oldest = clock.div_euclid(SLOT_SAMPLES) - SLOTS as i64;
-        let within = self.slots.iter().flatten().filter(|(number, _)| *number > oldest).map(|(_, lag)| *lag).min();
-        within.or_else(|| self.slots.iter().flatten().max_by_key(|(number, _)| *number).map(|(_, lag)| *lag))
+    /// The smallest value of the last `memory` slots, or, when nothing came in them, of the newest one.
+    fn get(&self, clock: i64, memory: i64) -> Option<i64> {
+        let oldest = clock.div_euclid(SLOT_SAMPLES) - memory;
+        let held = || self.slots.iter().flatten();
+        let within = held().filter(|(number, _)| *number > oldest).map(|(_, value)| *value).min();
+        within.or_else(|| held().max_by_key(|(number, _)| *number).map(|(_, value)| *value))
     }
 }
 
@@ -176,7 +190,7 @@ impl WindowedMinimum {
 /// percent of loss costs about as much as 200 ms below the knee of the delay curve; conversations suffer earlier.
 const MS_PER_PERCENT_LATE: f32 = 60.0;
 /// Time in which a frame's weight falls to 1/e, milliseconds of received audio.
-const MEMORY_MS: f32 = 1200.0;
+const MEMORY_MS: f32 = 6000.0;
 /// Delay before anything is known, and what that guess weighs.
 const INITIAL_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 100;
 const INITIAL_WEIGHT_MS: f32 = 40.0;
@@ -187,7 +201,14 @@ const BUCKET: i64 = SAMPLE_RATE_HZ as i64 / 200;
 const BUCKETS: usize = 640;
 /// Buckets below the first lag: there is more room for slower than for faster.
 const HEADROOM: i64 = 160;
-const SLOTS: usize = 20;
+/// How long the fastest frame counts, in slots: 2 s. In longer times clocks drift.
+const FASTEST_MEMORY: i64 = 20;
+/// How long a large lag counts, in slots: 2.4 s.
+const HIGH_MEMORY: i64 = 24;
+/// How long a lag of up to [`LOW_DELAY`] above the fastest counts, in slots: 8 s.
+const LOW_MEMORY: i64 = SLOTS as i64;
+const LOW_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 25;
+const SLOTS: usize = 80;
 const SLOT_SAMPLES: i64 = SAMPLE_RATE_HZ as i64 / 10;
 
 #[cfg(test)]
@@ -218,7 +239,7 @@ mod tests {
     fn a_clean_network_needs_no_delay_and_a_jittery_one_all_of_its_range() {
         let (mut delay, mut clock) = (started(), 0);
         assert_eq!(settle(&mut delay, &mut clock, [0]), 10, "starts low");
-        assert_eq!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 250)), 0);
+        assert_eq!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 500)), 0);
         assert_eq!(settle(&mut delay, &mut clock, (0..200).map(|i| i * 7 % 60 / 10 * 10)), 50);
     }
 
@@ -230,7 +251,9 @@ mod tests {
             settle(&mut delay, &mut clock, stall());
         }
         assert!(settle(&mut delay, &mut clock, stall()) >= 100);
-        assert!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 100)) <= 40);
+        // The last stall began two seconds ago.
+        assert!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 40)) <= 50);
+        assert!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 400)) <= 10);
     }
 
     #[test]

@@ -123,6 +123,10 @@ pub struct JitterBuffer {
     concealed_run: usize,
     /// Samples played since the last time stretch.
     since_stretch: i64,
+    /// Sum of the samples by which playout was later than it should be, since it became so.
+    impatience: i64,
+    /// Playout is so late that it must get faster at once.
+    hurry: bool,
     noise_floor: f32,
     counters: Counters,
 }
@@ -162,6 +166,8 @@ impl JitterBuffer {
             last_decoded: LastDecoded::default(),
             concealed_run: 0,
             since_stretch: 0,
+            impatience: 0,
+            hurry: false,
             noise_floor: playout::INITIAL_NOISE_FLOOR,
             counters: Counters::default(),
         })
@@ -205,11 +211,13 @@ impl JitterBuffer {
         let carrier = source.locate(header.seq, header.media_time);
         let time = carrier.time - i64::from(offset.0);
         let seq = carrier.seq - i64::from(offset.0.div_ceil(samples.0));
-        if !self.note_available(&header, seq, time, samples) {
+        if !source.is_missing(seq) {
             return Inserted::Duplicate;
         }
-        self.counters.redundant_used += 1;
-        self.store(time, None, samples, payload)
+        self.note_available(&header, seq, time, samples);
+        let stored = self.store(time, None, samples, payload);
+        self.counters.redundant_used += u64::from(stored == Inserted::Stored);
+        stored
     }
 
     /// Fills `out` with the next samples: 10 ms as a rule, any length up to that in low-delay set-ups. `now` is the
@@ -298,26 +306,19 @@ impl JitterBuffer {
         }
     }
 
-    /// Tells the delay manager when a frame could be decoded first, in whatever form; false if it could before.
+    /// Tells the delay manager when a frame could be decoded first, in whatever form.
     ///
     /// A frame that missed the coming tick by a hair, or would miss it if it came a hair later, counts as if it had:
     /// so the target moves before playout suffers.
-    fn note_available(
-        &mut self,
-        header: &PacketHeader,
-        seq: ExtendedSeq,
-        time: ExtendedTime,
-        samples: SampleCount,
-    ) -> bool {
+    fn note_available(&mut self, header: &PacketHeader, seq: ExtendedSeq, time: ExtendedTime, samples: SampleCount) {
         if !self.source.as_mut().is_some_and(|source| source.cover(seq)) {
-            return false;
+            return;
         }
         let narrow = self.last_tick.map_or(0, |tick| {
             let since = header.arrival.saturating_duration_since(tick.at).as_secs_f64() * f64::from(SAMPLE_RATE_HZ);
             if (since as i64 - tick.samples).abs() < NARROW { tick.samples } else { 0 }
         });
         self.delay.observe(self.clock - time + narrow, samples, self.clock);
-        true
     }
 
     fn store(
@@ -328,7 +329,7 @@ impl JitterBuffer {
         payload: Bytes,
     ) -> Inserted {
         if self.is_past(time, samples) {
-            self.counters.late += 1;
+            self.counters.late += u64::from(seq.is_some());
             return Inserted::Late;
         }
         let packet = BufferedPacket { time, samples, seq, payload, inserted_at: self.clock };

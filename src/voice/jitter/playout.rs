@@ -147,7 +147,7 @@ impl JitterBuffer {
             return self.rebuild_from_fec(gap, fec_reach);
         }
         let step = wanted.next_multiple_of(MIN_STEP_SAMPLES).min(gap - fec_reach).min(FRAME_SAMPLES);
-        if step % MIN_STEP_SAMPLES == 0 && self.dred_reach() >= gap as i64 {
+        if step.is_multiple_of(MIN_STEP_SAMPLES) && self.dred_reach() >= gap as i64 {
             let decoded = self.decoder.decode_dred(&self.dred, SampleCount(gap as u32), &mut self.pcm[..step]);
             if decoded == Ok(step) {
                 self.counters.dred_used += 1;
@@ -230,7 +230,9 @@ impl JitterBuffer {
     pub(super) fn adapt(&mut self, wanted: usize) -> Option<Operation> {
         self.follow_noise_floor();
         let excess = self.playout_lag() - self.delay.target_lag();
-        if excess >= MIN_LAG as i64 && self.since_stretch >= pace_of_accelerating(excess) {
+        self.impatience = if excess >= MIN_LAG as i64 { self.impatience + excess * wanted as i64 } else { 0 };
+        self.hurry = excess >= FAST_EXCESS || (self.hurry && excess >= MIN_LAG as i64);
+        if self.impatience >= PATIENCE && self.since_stretch >= pace_of_accelerating(excess) {
             return self.accelerate(excess, wanted);
         }
         if excess < 0 && self.since_stretch >= PACE_OF_EXPANDING {
@@ -246,14 +248,17 @@ impl JitterBuffer {
     }
 
     fn accelerate(&mut self, excess: i64, wanted: usize) -> Option<Operation> {
-        let fast = excess >= FAST_EXCESS;
         // Decode ahead, as far as packets are there without a gap.
         while self.sync.future_len() < wanted + MAX_LAG + WINDOW
             && self.packets.front().is_some_and(|packet| packet.time == self.cursor)
         {
             self.decode_front();
         }
-        let correlation = if fast { FAIR_LIKENESS } else { GOOD_LIKENESS };
+        let correlation = match () {
+            () if self.hurry => FAIR_LIKENESS,
+            () if self.impatience >= END_OF_PATIENCE => GOOD_LIKENESS,
+            () => PAUSES_ONLY,
+        };
         let tolerance = Tolerance { correlation, quiet_mean_square: self.quiet() };
         let spare = self.sync.future_len().saturating_sub(wanted);
         let removed = self.stretch.accelerate(&mut self.sync, spare.min(excess as usize), tolerance);
@@ -277,8 +282,8 @@ impl JitterBuffer {
     }
 }
 
-/// Samples to play between two accelerations: the larger the excess, the more often.
-fn pace_of_accelerating(excess: i64) -> i64 {
+/// Samples to play between two accelerations: the larger the excess, the fewer.
+const fn pace_of_accelerating(excess: i64) -> i64 {
     match excess {
         FAST_EXCESS.. => 0,
         MODERATE_EXCESS.. => 1440,
@@ -286,6 +291,12 @@ fn pace_of_accelerating(excess: i64) -> i64 {
     }
 }
 
+/// How much too late for how long playout must be before it is accelerated: 10 ms for a second, 100 ms for a tenth of
+/// it. A little too late may be right again in a moment.
+const PATIENCE: i64 = 480 * 48_000;
+/// A pause in the speech is the place to get faster, for there nothing is heard of it. After six times the patience no
+/// pause is waited for any more.
+const END_OF_PATIENCE: i64 = 6 * PATIENCE;
 /// Mean square of −60 dBFS, a quiet room.
 pub(super) const INITIAL_NOISE_FLOOR: f32 = 1e-6;
 const PACE_OF_EXPANDING: i64 = 960;
@@ -294,6 +305,7 @@ const FAST_EXCESS: i64 = 1920;
 const MODERATE_EXCESS: i64 = 960;
 const GOOD_LIKENESS: f32 = 0.9;
 const FAIR_LIKENESS: f32 = 0.5;
+const PAUSES_ONLY: f32 = 2.0;
 /// Concealment is silent after 240 ms, the last 80 ms of which fade.
 const MAX_CONCEALED: usize = 11_520;
 const FADE: usize = 3840;

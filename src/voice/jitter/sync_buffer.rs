@@ -129,10 +129,10 @@ mod tests {
             let mut buffer = filled(&wave);
             let (lag, len) = if removing { (100, 400) } else { (100, 600) };
             if removing {
-                buffer.remove(lag, 80)
+                buffer.remove(lag, 80);
             } else {
-                buffer.repeat(lag, 80)
-            };
+                buffer.repeat(lag, 80);
+            }
             assert_eq!(buffer.future_len(), len);
             for (i, sample) in buffer.future().iter().enumerate() {
                 assert!((sample - wave[500 + i]).abs() < 1e-4, "{i}");

@@ -14,13 +14,25 @@ fn voice(frame: usize) -> Frame {
     })
 }
 
+/// A recorded voice, over and over. In-band FEC and DTX listen for speech; a tone will not do.
+fn recording(frames: usize) -> Vec<Frame> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/speech/alice.wav");
+    let mut reader = hound::WavReader::open(path).unwrap();
+    let samples: Vec<f32> = reader.samples::<i16>().map(|sample| f32::from(sample.unwrap()) / 32768.0).collect();
+    samples.as_chunks().0.iter().copied().cycle().take(frames).collect()
+}
+
 /// Packets of a continuous voice, first sequence number and media time chosen to wrap soon.
 fn packets(settings: EncoderSettings, frames: usize) -> Vec<(SeqNo, MediaTime, Bytes)> {
+    encoded(settings, (0..frames).map(voice))
+}
+
+fn encoded(settings: EncoderSettings, frames: impl IntoIterator<Item = Frame>) -> Vec<(SeqNo, MediaTime, Bytes)> {
     let mut encoder = Encoder::starting_at(settings, MediaTime(u32::MAX - 5000)).unwrap();
     let mut seq = SeqNo(65_533);
     let mut made = Vec::new();
-    for frame in 0..frames {
-        if let Some(EncodedFrame { media_time, payload, .. }) = encoder.encode(&voice(frame)).unwrap() {
+    for frame in frames {
+        if let Some(EncodedFrame { media_time, payload, .. }) = encoder.encode(&frame).unwrap() {
             made.push((seq, media_time, Bytes::copy_from_slice(payload)));
             seq = seq.next();
         }
@@ -109,7 +121,9 @@ fn an_empty_buffer_is_silent_and_a_stream_that_ends_fades_out() {
     bench.play(1, &packets(steady(Ptime::Ms20), 100), 2);
     let tail: Vec<_> = (0..100).map(|_| bench.get()).collect();
     assert!(tail.iter().any(|(operation, _)| *operation == Operation::Expand));
-    assert!(tail[40..].iter().all(|(operation, frame)| *operation == Operation::Silence && *frame == [0.0; FRAME_SAMPLES]));
+    assert!(
+        tail[40..].iter().all(|(operation, frame)| *operation == Operation::Silence && *frame == [0.0; FRAME_SAMPLES])
+    );
     let step = |frame: &Frame| frame.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
     assert!(tail.iter().all(|(_, frame)| step(frame) < 0.1), "no click");
 }
@@ -124,9 +138,11 @@ fn duplicates_late_packets_and_rubbish_are_told_apart() {
     // Packet 20 is overtaken by the next two and comes after its time.
     for packet in &stream[21..23] {
         bench.insert(1, packet);
-        (bench.get(), bench.get());
+        bench.get();
+        bench.get();
     }
-    (bench.get(), bench.get());
+    bench.get();
+    bench.get();
     assert_eq!(bench.insert(1, &stream[20]), Inserted::Late);
     assert_eq!(bench.insert(1, &(SeqNo(9), MediaTime(9), Bytes::from_static(&[3]))), Inserted::Invalid);
     assert_eq!(bench.insert(1, &(SeqNo(9), MediaTime(9), Bytes::new())), Inserted::Invalid);
@@ -144,8 +160,10 @@ fn a_sender_that_begins_anew_is_followed_at_once_and_strays_are_not() {
     assert!(operations[2..].iter().all(|operation| *operation >= Operation::Normal));
     assert_eq!(bench.insert(1, &stream[30]), Inserted::Invalid, "left over from the former source");
     // The same SSRC with new numbers: the second packet in a row proves it.
-    let restarted: Vec<_> =
-        stream.iter().map(|(seq, time, payload)| (seq.add(20_000), MediaTime(time.0 ^ 1 << 31), payload.clone())).collect();
+    let restarted: Vec<_> = stream
+        .iter()
+        .map(|(seq, time, payload)| (seq.add(20_000), MediaTime(time.0 ^ 1 << 31), payload.clone()))
+        .collect();
     assert_eq!(bench.insert(2, &restarted[0]), Inserted::Invalid);
     bench.get();
     let operations = bench.play(2, &restarted[1..40], 2);
@@ -199,36 +217,35 @@ fn a_muted_microphone_is_no_loss_either() {
     assert!(stats.lost == 0 && stats.playout_delay_ms <= 20.0, "{stats:?}");
 }
 
-#[test]
-fn in_band_fec_rebuilds_single_losses() {
-    let settings = EncoderSettings { expected_loss_percent: 20, bitrate_bps: 32_000, ..steady(Ptime::Ms20) };
-    let stream = packets(settings, 2000);
-    let mut bench = Bench::new(JitterSettings { min_target: SampleCount::from_ms(20), ..JitterSettings::default() });
-    for (index, packet) in stream.iter().enumerate() {
+/// Twenty seconds of speech without every tenth packet.
+fn speech_with_losses(settings: JitterSettings) -> JitterStats {
+    let encoder = EncoderSettings { expected_loss_percent: 20, ..steady(Ptime::Ms20) };
+    let mut bench = Bench::new(settings);
+    for (index, packet) in encoded(encoder, recording(2000)).iter().enumerate() {
         if index % 10 != 9 {
             bench.insert(1, packet);
         }
-        (bench.get(), bench.get());
+        bench.get();
+        bench.get();
     }
-    let stats = bench.jitter.statistics();
+    bench.jitter.statistics()
+}
+
+#[test]
+fn in_band_fec_rebuilds_single_losses() {
+    let settings = JitterSettings { min_target: SampleCount::from_ms(20), ..JitterSettings::default() };
+    let stats = speech_with_losses(settings);
     assert_eq!(stats.lost, 99);
-    assert!(stats.fec_used >= 95, "{stats:?}");
-    assert!(stats.concealed_samples < 5 * 960, "{stats:?}");
+    // Pauses carry no FEC and need none.
+    assert!(stats.fec_used >= 80, "{stats:?}");
+    assert!(stats.concealed_samples < 20 * 960, "{stats:?}");
 }
 
 #[test]
 fn the_target_waits_for_fec_when_losses_are_frequent() {
-    let stream = packets(EncoderSettings { expected_loss_percent: 20, ..steady(Ptime::Ms20) }, 2000);
-    let mut bench = Bench::new(JitterSettings::default());
-    for (index, packet) in stream.iter().enumerate() {
-        if index % 10 != 9 {
-            bench.insert(1, packet);
-        }
-        (bench.get(), bench.get());
-    }
-    let stats = bench.jitter.statistics();
+    let stats = speech_with_losses(JitterSettings::default());
     assert!((20.0..=30.0).contains(&stats.target_delay_ms), "{stats:?}");
-    assert!(stats.fec_used >= 85, "{stats:?}");
+    assert!(stats.fec_used >= 75, "{stats:?}");
 }
 
 #[test]

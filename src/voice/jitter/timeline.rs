@@ -111,6 +111,11 @@ impl Source {
         new
     }
 
+    /// One of the last 128 packets, since the first, and not here.
+    pub fn is_missing(&self, seq: ExtendedSeq) -> bool {
+        seq >= self.first_seq && self.bit_of(seq).is_some_and(|bit| self.seen & bit == 0)
+    }
+
     fn bit_of(&self, seq: ExtendedSeq) -> Option<u128> {
         u32::try_from(self.newest_seq.1 - seq).ok().and_then(|age| 1_u128.checked_shl(age))
     }

@@ -13,7 +13,7 @@ use libp2p::{Multiaddr, PeerId, identify, mdns};
 use tokio::sync::oneshot;
 
 use super::Driver;
-use crate::rendezvous::address::{endpoint, is_relayed, without_peer};
+use crate::rendezvous::address::{endpoint, without_peer};
 use crate::rendezvous::limits::MAX_ADDRESSES_PER_NODE;
 use crate::rendezvous::rate::backoff;
 use crate::rendezvous::record::NodeAddresses;
@@ -133,23 +133,15 @@ impl Connections {
         std::mem::take(&mut self.news_for_cache)
     }
 
-    pub(super) fn handle_mdns_event(&mut self, event: mdns::Event) {
+    /// Takes note of nodes on the LAN; returns those that are new.
+    pub(super) fn lan_changed(&mut self, event: mdns::Event) -> Vec<NodeAddresses> {
         match event {
             mdns::Event::Discovered(found) => {
+                let before: BTreeSet<PeerId> = self.lan.keys().copied().collect();
                 for (node, address) in found {
-                    let address = without_peer(&address);
-                    if is_relayed(&address) || (!self.lan.contains_key(&node) && self.lan.len() >= MAX_LAN_NODES) {
-                        continue;
-                    }
-                    let addresses = self.lan.entry(node).or_default();
-                    if endpoint(&address).is_some() && addresses.len() < MAX_ADDRESSES_PER_NODE {
-                        addresses.push(address);
-                    }
+                    self.found_on_lan(node, without_peer(&address));
                 }
-                // One of them may be a way into the network.
-                if self.peers.is_empty() && self.join.due.is_some() {
-                    self.join.due = Some(Instant::now());
-                }
+                self.lan().into_iter().filter(|node| !before.contains(&node.node)).collect()
             }
             mdns::Event::Expired(gone) => {
                 for (node, address) in gone {
@@ -160,7 +152,19 @@ impl Connections {
                         }
                     }
                 }
+                Vec::new()
             }
+        }
+    }
+
+    fn found_on_lan(&mut self, node: PeerId, address: Multiaddr) {
+        let room = self.lan.contains_key(&node) || self.lan.len() < MAX_LAN_NODES;
+        if endpoint(&address).is_none() || !room {
+            return;
+        }
+        let addresses = self.lan.entry(node).or_default();
+        if addresses.len() < MAX_ADDRESSES_PER_NODE && !addresses.contains(&address) {
+            addresses.push(address);
         }
     }
 
@@ -189,6 +193,16 @@ impl Driver {
         for (node, address) in nodes.into_iter().filter(|(node, _)| *node != me) {
             self.swarm.behaviour_mut().kad.add_address(&node, address.clone());
             self.dial(node, vec![address]);
+        }
+    }
+
+    /// Somebody appeared on the LAN: perhaps whom we look for, perhaps a way into the network.
+    pub(super) fn handle_mdns_event(&mut self, event: mdns::Event) {
+        for node in self.connections.lan_changed(event) {
+            self.ask_newcomer(node);
+            if self.connections.peers.is_empty() {
+                self.connections.hurry(Instant::now());
+            }
         }
     }
 

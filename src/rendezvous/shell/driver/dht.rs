@@ -163,6 +163,15 @@ impl Driver {
         }
     }
 
+    /// Asks a node that has just appeared on the LAN for everybody who is being looked for.
+    pub(super) fn ask_newcomer(&mut self, node: NodeAddresses) {
+        for (id, running) in &mut self.dht.searches {
+            running.lan += 1;
+            let keys = running.search.targets().to_vec();
+            tokio::spawn(ask_on_lan(self.net.clone(), *id, node.clone(), keys));
+        }
+    }
+
     fn found(&mut self, id: SearchId, value: &[u8]) {
         let Some(running) = self.dht.searches.get_mut(&id) else { return };
         let requests = running.requests();

@@ -254,7 +254,7 @@ impl Driver {
                 | relay::client::Event::InboundCircuitEstablished { .. },
             ) => {}
             BehaviourEvent::Streams(inbound) => self.serve(inbound),
-            BehaviourEvent::Mdns(event) => self.connections.handle_mdns_event(event),
+            BehaviourEvent::Mdns(event) => self.handle_mdns_event(event),
             BehaviourEvent::Limits(never) => match never {},
         }
     }
