@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     fn health() -> Arc<StreamHealth> {
-        Arc::new(StreamHealth::new(Instant::now()))
+        Arc::new(StreamHealth::new(48_000))
     }
 
     fn channels(n: u16) -> NonZeroU16 {

@@ -22,6 +22,7 @@ mod gate;
 mod ring;
 mod spec;
 mod stream;
+mod watch;
 mod wav;
 
 pub use callback::{CaptureCallback, PlaybackCallback};
@@ -30,5 +31,8 @@ pub use error::{AudioError, WavError};
 pub use gate::{Gate, launched_at};
 pub use ring::{RingTone, Ringing};
 pub use spec::{AudioRole, DeviceInfo, ParseSpecError, SinkSpec, SourceSpec};
-pub use stream::{Input, Output, Stream, StreamFault, StreamHealth, Wake, open_input, open_output};
+pub use stream::{
+    Input, Output, Stream, StreamFault, StreamHealth, Wake, check_sink, check_source, open_input, open_output,
+};
+pub use watch::{Change, Sound, Watch, WatchNews, WatchOptions};
 pub use wav::{WavWriter, read_wav};

@@ -10,6 +10,7 @@ use rtrb::{Consumer, Producer};
 
 use super::device::{self, DeviceStream};
 use super::fake::{self, FakeStream};
+use super::wav::check_wav;
 use super::{AudioError, AudioRole, Gate, SinkSpec, SourceSpec};
 
 /// A microphone, or what stands for one.
@@ -60,6 +61,27 @@ pub(super) fn open_output_as(role: AudioRole, spec: &SinkSpec, frames: u32, wake
         SinkSpec::Device(id) => device::open_output(role, Some(id), frames, wake),
         SinkSpec::File(path) => fake::open_file_sink(path, frames, wake),
         SinkSpec::Null => fake::open_null(frames, wake),
+    }
+}
+
+/// Whether a microphone can be expected to open, without opening it: says before anybody is called what is wrong. Reads
+/// a whole file; blocks for some milliseconds, at most 3 s.
+pub fn check_source(spec: &SourceSpec) -> Result<(), AudioError> {
+    match spec {
+        SourceSpec::Default => device::check(AudioRole::Microphone, None),
+        SourceSpec::Device(id) => device::check(AudioRole::Microphone, Some(id)),
+        SourceSpec::File { path, .. } => check_wav(path),
+        SourceSpec::Tone { .. } | SourceSpec::Silence => Ok(()),
+    }
+}
+
+/// As [`check_source`]. A file is not created, and one that exists is not touched.
+pub fn check_sink(spec: &SinkSpec) -> Result<(), AudioError> {
+    match spec {
+        SinkSpec::Default => device::check(AudioRole::Speaker, None),
+        SinkSpec::Device(id) => device::check(AudioRole::Speaker, Some(id)),
+        SinkSpec::File(path) => fake::check_file_sink(path),
+        SinkSpec::Null => Ok(()),
     }
 }
 
@@ -150,6 +172,7 @@ impl Wake {
 #[derive(Debug)]
 pub struct StreamHealth {
     opened: Instant,
+    rate_hz: u32,
     callbacks: AtomicU64,
     frames: AtomicU64,
     xruns: AtomicU64,
@@ -172,9 +195,11 @@ pub enum StreamFault {
 }
 
 impl StreamHealth {
-    pub(super) fn new(opened: Instant) -> Self {
+    /// Of a stream that was opened right now.
+    pub fn new(rate_hz: u32) -> Self {
         Self {
-            opened,
+            opened: Instant::now(),
+            rate_hz,
             callbacks: AtomicU64::new(0),
             frames: AtomicU64::new(0),
             xruns: AtomicU64::new(0),
@@ -183,6 +208,10 @@ impl StreamHealth {
             device_latency_us: AtomicU32::new(0),
             fault: AtomicU8::new(0),
         }
+    }
+
+    pub fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Callbacks so far.
@@ -204,6 +233,11 @@ impl StreamHealth {
     /// 0 before the first callback.
     pub fn callback_frames(&self) -> u32 {
         self.callback_frames.load(Ordering::Relaxed)
+    }
+
+    /// [`Self::callback_frames`] as a time.
+    pub fn callback_period(&self) -> Duration {
+        Duration::from_secs(u64::from(self.callback_frames())) / self.rate_hz.max(1)
     }
 
     /// Time between the callback and the microphone's membrane or the speaker's cone, as the driver reports it; the

@@ -14,11 +14,13 @@
 //! | [`netem`] | delay, jitter and loss on any of its links |
 //! | [`natprobe`] | RFC 4787 probe that tells what a NAT really does |
 //! | [`pulse`] | a private PulseAudio server with virtual microphones and speakers |
+//! | [`device_lab`] | a private PulseAudio server with any devices, for tests of the library itself |
 //! | [`skip`] | a test that cannot run here says so |
 
 #![allow(dead_code, reason = "every test binary compiles all of this and uses its part")]
 
 pub mod contract;
+pub mod device_lab;
 pub mod figures;
 pub mod garbage;
 pub mod machine;

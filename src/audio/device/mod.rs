@@ -4,13 +4,13 @@ mod config;
 mod host;
 mod open;
 
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use super::{AudioError, AudioRole, DeviceInfo};
 use cpal::traits::DeviceTrait;
-use host::System;
+use host::{System, Which};
 pub(super) use open::{DeviceStream, open_input, open_output};
 
 /// A sound server that has not answered by then is stuck.
@@ -23,12 +23,13 @@ pub fn devices() -> Result<Vec<DeviceInfo>, AudioError> {
 }
 
 fn list() -> Result<Vec<DeviceInfo>, AudioError> {
-    let system = System::connect()?;
+    let system = System::connect(Which::Best)?;
     let mut list = Vec::new();
     for role in [AudioRole::Microphone, AudioRole::Speaker] {
         let default = system.default_device(role).and_then(|device| device.id().ok());
         let mut of_role: Vec<DeviceInfo> = system
             .devices(role)
+            .filter(|device| host::is_useful(device))
             .filter_map(|device| {
                 let id = device.id().ok()?;
                 let config = match role {
@@ -51,9 +52,53 @@ fn list() -> Result<Vec<DeviceInfo>, AudioError> {
     Ok(list)
 }
 
-/// Opening one stream while another one is being opened or closed makes PulseAudio's client refuse with "Invalid
-/// argument": a ring tone that ends and a speaker that opens do that at every answered call.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Whether the device, or a default one, is there.
+pub(super) fn check(role: AudioRole, id: Option<&str>) -> Result<(), AudioError> {
+    let id = id.map(str::to_owned);
+    within(ANSWER_DEADLINE, move || System::of(id.as_deref())?.find(role, id.as_deref()).map(drop))?
+}
+
+/// Which devices are plugged in, without asking them anything.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    /// A sound server listed them.
+    pub is_served: bool,
+    pub microphones: Present,
+    pub speakers: Present,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    pub default_id: Option<String>,
+    pub ids: Vec<String>,
+}
+
+impl Inventory {
+    /// Blocks for as long as the sound system takes to answer. `only_served`: a sound server or nothing.
+    pub fn take(only_served: bool) -> Result<Self, AudioError> {
+        let _quiet = host::quiet_alsa();
+        let system = System::connect(if only_served { Which::Server } else { Which::Best })?;
+        let id = |device: &cpal::Device| Some(device.id().ok()?.to_string());
+        let present = |role| Present {
+            default_id: system.default_device(role).as_ref().and_then(id),
+            ids: system.devices(role).filter_map(id).collect(),
+        };
+        let (microphones, speakers) = (present(AudioRole::Microphone), present(AudioRole::Speaker));
+        Ok(Self { is_served: system.is_served(), microphones, speakers })
+    }
+
+    pub fn of(&self, role: AudioRole) -> &Present {
+        match role {
+            AudioRole::Microphone => &self.microphones,
+            AudioRole::Speaker | AudioRole::Ring => &self.speakers,
+        }
+    }
+
+    /// Whether a device would be listed here if it were there: a server does not list the cards behind it.
+    pub fn covers(&self, id: &str) -> bool {
+        !(self.is_served && id.starts_with(host::CARD_PREFIX))
+    }
+}
 
 /// Runs a job that talks to the sound system on a thread of its own, so that a stuck server costs a thread and not the
 /// program. What comes too late is dropped there, which closes it.
@@ -62,7 +107,6 @@ fn within<T: Send + 'static>(deadline: Duration, job: impl FnOnce() -> T + Send 
     thread::Builder::new()
         .name("audio-device".into())
         .spawn(move || {
-            let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
             let _quiet = host::quiet_alsa();
             let _ = done.send(job());
         })

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, Device, Error, ErrorKind, FromSample, I24, SampleFormat, SizedSample, U24};
@@ -14,11 +14,11 @@ use super::super::{
     Wake,
 };
 use super::config::{Chosen, choose, is_served};
-use super::host::System;
+use super::host::{Connection, System};
 use super::{ANSWER_DEADLINE, within};
 
 /// An open device; dropping it closes the device.
-pub struct DeviceStream(Option<cpal::Stream>);
+pub struct DeviceStream(Option<(cpal::Stream, Connection)>);
 
 /// A server that has not closed a stream by then is stuck; the rest happens behind our back.
 const CLOSE_DEADLINE: Duration = Duration::from_millis(500);
@@ -26,53 +26,57 @@ const CLOSE_DEADLINE: Duration = Duration::from_millis(500);
 const RING_PARTS_OF_SECOND: u32 = 5;
 
 pub fn open_input(id: Option<&str>, frames: u32, wake: Wake) -> Result<Input, AudioError> {
-    let id = id.map(str::to_owned);
+    let (role, id) = (AudioRole::Microphone, id.map(str::to_owned));
     within(ANSWER_DEADLINE, move || {
-        let (device, name) = find(AudioRole::Microphone, id.as_deref())?;
-        open_with_fallback(&device, AudioRole::Microphone, frames, |chosen| {
+        let (system, device, name) = find(role, id.as_deref())?;
+        let opened = open_with_fallback(&device, role, frames, |chosen| {
             let (producer, samples) = ring(chosen);
-            let health = Arc::new(StreamHealth::new(Instant::now()));
+            let health = Arc::new(StreamHealth::new(chosen.config.sample_rate));
             let callback = CaptureCallback::new(producer, channels(chosen), health.clone(), wake.clone());
-            let running = start_input(&device, chosen, callback, &health, &wake)?;
-            let stream = Stream::new(health, Gate::closed(), Some(name.clone()), running);
-            Ok(Input { samples, rate_hz: chosen.config.sample_rate, stream })
-        })
-        .map_err(|error| describe(AudioRole::Microphone, &name, &error))
+            let stream = start_input(&device, chosen, callback, &health, &wake)?;
+            Ok((stream, health, samples, chosen.config.sample_rate))
+        });
+        let (stream, health, samples, rate_hz) = opened.map_err(|error| describe(role, &name, &error))?;
+        Ok(Input { samples, rate_hz, stream: running(system, stream, health, name) })
     })?
 }
 
 pub fn open_output(role: AudioRole, id: Option<&str>, frames: u32, wake: Wake) -> Result<Output, AudioError> {
     let id = id.map(str::to_owned);
     within(ANSWER_DEADLINE, move || {
-        let (device, name) = find(role, id.as_deref())?;
-        open_with_fallback(&device, role, frames, |chosen| {
+        let (system, device, name) = find(role, id.as_deref())?;
+        let opened = open_with_fallback(&device, role, frames, |chosen| {
             let (samples, consumer) = ring(chosen);
-            let health = Arc::new(StreamHealth::new(Instant::now()));
+            let health = Arc::new(StreamHealth::new(chosen.config.sample_rate));
             let callback = PlaybackCallback::new(consumer, channels(chosen), health.clone(), wake.clone());
-            let running = start_output(&device, chosen, callback, &health, &wake)?;
-            let stream = Stream::new(health, Gate::closed(), Some(name.clone()), running);
-            Ok(Output { samples, rate_hz: chosen.config.sample_rate, stream })
-        })
-        .map_err(|error| describe(role, &name, &error))
+            let stream = start_output(&device, chosen, callback, &health, &wake)?;
+            Ok((stream, health, samples, chosen.config.sample_rate))
+        });
+        let (stream, health, samples, rate_hz) = opened.map_err(|error| describe(role, &name, &error))?;
+        Ok(Output { samples, rate_hz, stream: running(system, stream, health, name) })
     })?
+}
+
+fn running(system: System, stream: cpal::Stream, health: Arc<StreamHealth>, name: DeviceName) -> Stream {
+    let stream = DeviceStream(Some((stream, system.into_connection())));
+    Stream::new(health, Gate::closed(), Some(name), Running::Device { _stream: stream })
 }
 
 impl Drop for DeviceStream {
     fn drop(&mut self) {
         let stream = self.0.take();
-        // Closing waits for the server. Should there be no thread for it, it happens right here.
+        // Closing waits for the server. Should there be no thread for it, it happens right here. The stream goes first:
+        // the connection is free then.
         let _ = within(CLOSE_DEADLINE, move || drop(stream));
     }
 }
 
-fn find(role: AudioRole, id: Option<&str>) -> Result<(Device, DeviceName), AudioError> {
-    let device = match id {
-        Some(id) => System::connect_for(id)?.find(role, id)?,
-        None => System::connect()?.default_device(role).ok_or(AudioError::NoDevice(role))?,
-    };
+fn find(role: AudioRole, id: Option<&str>) -> Result<(System, Device, DeviceName), AudioError> {
+    let system = System::of(id)?;
+    let device = system.find(role, id)?;
     let id = device.id().map_or_else(|_| String::new(), |id| id.to_string());
     let name = device.description().map_or_else(|_| id.clone(), |text| text.name().to_owned());
-    Ok((device, DeviceName { id, name }))
+    Ok((system, device, DeviceName { id, name }))
 }
 
 /// Some drivers refuse every fixed size; theirs is taken then. Never a server's: it would last half a second.
@@ -128,7 +132,7 @@ fn start_input(
     callback: CaptureCallback,
     health: &Arc<StreamHealth>,
     wake: &Wake,
-) -> Result<Running, Error> {
+) -> Result<cpal::Stream, Error> {
     with_sample_type!(chosen.format, build_input(device, chosen, callback, health, wake))
 }
 
@@ -138,7 +142,7 @@ fn start_output(
     callback: PlaybackCallback,
     health: &Arc<StreamHealth>,
     wake: &Wake,
-) -> Result<Running, Error> {
+) -> Result<cpal::Stream, Error> {
     with_sample_type!(chosen.format, build_output(device, chosen, callback, health, wake))
 }
 
@@ -148,7 +152,7 @@ fn build_input<T>(
     mut callback: CaptureCallback,
     health: &Arc<StreamHealth>,
     wake: &Wake,
-) -> Result<Running, Error>
+) -> Result<cpal::Stream, Error>
 where
     T: SizedSample,
     f32: FromSample<T>,
@@ -166,7 +170,7 @@ fn build_output<T>(
     mut callback: PlaybackCallback,
     health: &Arc<StreamHealth>,
     wake: &Wake,
-) -> Result<Running, Error>
+) -> Result<cpal::Stream, Error>
 where
     T: SizedSample + FromSample<f32>,
 {
@@ -177,9 +181,9 @@ where
     play(device.build_output_stream(chosen.config, data, on_error(health, wake), Some(ANSWER_DEADLINE))?)
 }
 
-fn play(stream: cpal::Stream) -> Result<Running, Error> {
+fn play(stream: cpal::Stream) -> Result<cpal::Stream, Error> {
     stream.play()?;
-    Ok(Running::Device { _stream: DeviceStream(Some(stream)) })
+    Ok(stream)
 }
 
 /// Faults are left where the engine looks for them; the voice thread is woken because no callback may ever come again.

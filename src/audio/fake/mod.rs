@@ -4,10 +4,10 @@ mod pacer;
 mod sink;
 mod source;
 
+use std::io::ErrorKind;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rtrb::RingBuffer;
 
@@ -50,7 +50,7 @@ pub(super) fn open_silence(frames: u32, wake: Wake) -> Result<Input, AudioError>
 
 fn open_source(signal: Signal, gate: Gate, frames: u32, wake: Wake) -> Result<Input, AudioError> {
     let (producer, samples) = RingBuffer::new(RING_SAMPLES);
-    let health = Arc::new(StreamHealth::new(Instant::now()));
+    let health = Arc::new(StreamHealth::new(SAMPLE_RATE_HZ));
     // The pacer wakes the voice thread once per tick, after all fakes have had their turn.
     let callback = CaptureCallback::new(producer, NonZeroU16::MIN, health.clone(), Wake::nobody());
     let source = FakeSource::new(signal, gate.clone(), callback);
@@ -60,14 +60,26 @@ fn open_source(signal: Signal, gate: Gate, frames: u32, wake: Wake) -> Result<In
 }
 
 pub(super) fn open_file_sink(path: &Path, frames: u32, wake: Wake) -> Result<Output, AudioError> {
-    let health = Arc::new(StreamHealth::new(Instant::now()));
+    let health = Arc::new(StreamHealth::new(SAMPLE_RATE_HZ));
     let (recorder, ring) = Recorder::create(path, health.clone())?;
     let gate = Gate::of_recorder(recorder.clone());
     open_sink(Some(Tape::new(ring, gate.clone())), gate, health, frames, wake, Some(recorder))
 }
 
+/// Sees the usual mistakes: no such folder, a folder instead of a file.
+pub(super) fn check_file_sink(path: &Path) -> Result<(), AudioError> {
+    let refuse = |kind: ErrorKind| AudioError::CannotRecord { path: path.to_owned(), source: kind.into() };
+    if path.is_dir() {
+        return Err(refuse(ErrorKind::IsADirectory));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(refuse(ErrorKind::NotFound)),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn open_null(frames: u32, wake: Wake) -> Result<Output, AudioError> {
-    let health = Arc::new(StreamHealth::new(Instant::now()));
+    let health = Arc::new(StreamHealth::new(SAMPLE_RATE_HZ));
     open_sink(None, Gate::closed(), health, frames, wake, None)
 }
 

@@ -140,5 +140,8 @@ fn a_recording_lasts_from_gate_open_to_gate_close_and_each_sample_stands_at_its_
 #[test]
 fn a_path_that_cannot_be_written_is_refused_at_once() {
     let error = open_file_sink(Path::new("/nonexistent/folder/out.wav"), 480, Wake::nobody()).err().unwrap();
+    assert!(check_file_sink(Path::new("/nonexistent/folder/out.wav")).is_err());
+    assert!(check_file_sink(&std::env::temp_dir()).is_err());
+    assert!(check_file_sink(Path::new("out.wav")).is_ok() && !Path::new("out.wav").exists());
     assert!(matches!(error, AudioError::CannotRecord { .. }) && error.to_string().contains("/nonexistent"));
 }

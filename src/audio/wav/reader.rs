@@ -44,6 +44,11 @@ pub fn read_wav_i16(path: &Path) -> Result<Vec<i16>, AudioError> {
     Ok(sound)
 }
 
+/// Whether [`read_wav`] would succeed.
+pub fn check_wav(path: &Path) -> Result<(), AudioError> {
+    read_blocks(path, |_| {})
+}
+
 fn read_blocks(path: &Path, sink: impl FnMut(&[f32])) -> Result<(), AudioError> {
     let unreadable = |source| AudioError::CannotRead { path: path.to_owned(), source };
     let bad = |why| AudioError::BadWav { path: path.to_owned(), why };
