@@ -69,28 +69,36 @@ fn is_silent(signal: &[i16]) -> bool {
     energy < 256.0 * signal.len() as f64
 }
 
-/// The degraded signal, shifted so that its loudness follows the reference's best, and cut to the same length.
+/// The degraded signal, shifted to where it fits the reference best, and cut to the same length.
 fn aligned(reference: &[i16], degraded: &[i16]) -> Vec<i16> {
     let (of_reference, of_degraded) = (loudness(reference), loudness(degraded));
-    let likeness = |shift: isize| -> f64 {
-        of_reference
-            .iter()
-            .enumerate()
-            .filter_map(|(i, a)| Some(a * of_degraded.get(i.checked_add_signed(shift)?)?))
-            .sum()
-    };
-    let best = (-MAX_SHIFT_STEPS..=MAX_SHIFT_STEPS).max_by(|a, b| likeness(*a).total_cmp(&likeness(*b))).unwrap_or(0);
-    let shift = best * STEP as isize;
-    let shifted =
-        (0..reference.len()).map(|i| i.checked_add_signed(shift).and_then(|i| degraded.get(i)).copied().unwrap_or(0));
-    shifted.collect()
+    let coarse = best_shift(0, MAX_SHIFT_STEPS, |shift| likeness(&of_reference, &of_degraded, shift));
+    let wave = |signal: &[i16]| signal.iter().map(|sample| f32::from(*sample)).collect::<Vec<_>>();
+    let (reference_wave, degraded_wave) = (wave(reference), wave(degraded));
+    let shift =
+        best_shift(coarse * STEP as isize, 2 * STEP as isize, |shift| likeness(&reference_wave, &degraded_wave, shift));
+    (0..reference.len())
+        .map(|i| i.checked_add_signed(shift).and_then(|i| degraded.get(i)).copied().unwrap_or(0))
+        .collect()
+}
+
+fn best_shift(around: isize, range: isize, likeness: impl Fn(isize) -> f32) -> isize {
+    let shifts = (around - range..=around + range).map(|shift| (shift, likeness(shift)));
+    shifts.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(around, |(shift, _)| shift)
+}
+
+/// Inner product of `a` with `b` read `shift` later.
+fn likeness(a: &[f32], b: &[f32], shift: isize) -> f32 {
+    let skipped = shift.unsigned_abs();
+    let (a, b) = if shift < 0 { (a.get(skipped..), Some(b)) } else { (Some(a), b.get(skipped..)) };
+    a.unwrap_or(&[]).iter().zip(b.unwrap_or(&[])).map(|(a, b)| a * b).sum()
 }
 
 /// Loudness per step, without its mean.
-fn loudness(signal: &[i16]) -> Vec<f64> {
-    let level = |step: &[i16]| step.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>().max(1.0).log10();
-    let mut levels: Vec<f64> = signal.chunks_exact(STEP).map(level).collect();
-    let mean = levels.iter().sum::<f64>() / levels.len().max(1) as f64;
+fn loudness(signal: &[i16]) -> Vec<f32> {
+    let level = |step: &[i16]| step.iter().map(|s| f32::from(*s).powi(2)).sum::<f32>().max(1.0).log10();
+    let mut levels: Vec<f32> = signal.chunks_exact(STEP).map(level).collect();
+    let mean = levels.iter().sum::<f32>() / levels.len().max(1) as f32;
     levels.iter_mut().for_each(|level| *level -= mean);
     levels
 }

@@ -123,7 +123,7 @@ pub struct JitterBuffer {
     concealed_run: usize,
     /// Samples played since the last time stretch.
     since_stretch: i64,
-    /// Sum of the samples by which playout was later than it should be, since it became so.
+    /// Sum of the samples by which playout was later (or, negative, earlier) than it should be, since it became so.
     impatience: i64,
     /// Playout is so late that it must get faster at once.
     hurry: bool,

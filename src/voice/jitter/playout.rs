@@ -230,19 +230,18 @@ impl JitterBuffer {
     pub(super) fn adapt(&mut self, wanted: usize) -> Option<Operation> {
         self.follow_noise_floor();
         let excess = self.playout_lag() - self.delay.target_lag();
-        self.impatience = if excess >= MIN_LAG as i64 { self.impatience + excess * wanted as i64 } else { 0 };
-        self.hurry = excess >= FAST_EXCESS || (self.hurry && excess >= MIN_LAG as i64);
+        let (too_late, too_early) = (excess >= MIN_LAG as i64, excess < 0);
+        self.hurry = excess >= FAST_EXCESS || (self.hurry && too_late);
+        self.impatience = match () {
+            () if too_late => self.impatience.max(0) + excess * wanted as i64,
+            () if too_early => self.impatience.min(0) + excess * wanted as i64,
+            () => 0,
+        };
         if self.impatience >= PATIENCE && self.since_stretch >= pace_of_accelerating(excess) {
             return self.accelerate(excess, wanted);
         }
-        if excess < 0 && self.since_stretch >= PACE_OF_EXPANDING {
-            let tolerance = Tolerance { correlation: GOOD_LIKENESS, quiet_mean_square: self.quiet() };
-            let added = self.stretch.preemptive_expand(&mut self.sync, tolerance);
-            if added > 0 {
-                self.since_stretch = 0;
-                self.counters.inserted += added as u64;
-                return Some(Operation::PreemptiveExpand);
-            }
+        if too_early && self.since_stretch >= PACE_OF_EXPANDING {
+            return self.preemptive_expand();
         }
         None
     }
@@ -259,26 +258,38 @@ impl JitterBuffer {
             () if self.impatience >= END_OF_PATIENCE => GOOD_LIKENESS,
             () => PAUSES_ONLY,
         };
-        let tolerance = Tolerance { correlation, quiet_mean_square: self.quiet() };
         let spare = self.sync.future_len().saturating_sub(wanted);
+        let tolerance = self.tolerance(correlation);
         let removed = self.stretch.accelerate(&mut self.sync, spare.min(excess as usize), tolerance);
-        if removed == 0 {
+        self.counters.removed += removed as u64;
+        self.stretched(removed, Operation::Accelerate)
+    }
+
+    fn preemptive_expand(&mut self) -> Option<Operation> {
+        let correlation = if self.impatience <= -END_OF_PATIENCE_EXPANDING { GOOD_LIKENESS } else { PAUSES_ONLY };
+        let tolerance = self.tolerance(correlation);
+        let added = self.stretch.preemptive_expand(&mut self.sync, tolerance);
+        self.counters.inserted += added as u64;
+        self.stretched(added, Operation::PreemptiveExpand)
+    }
+
+    fn stretched(&mut self, samples: usize, operation: Operation) -> Option<Operation> {
+        if samples == 0 {
             return None;
         }
         self.since_stretch = 0;
-        self.counters.removed += removed as u64;
-        Some(Operation::Accelerate)
+        Some(operation)
+    }
+
+    fn tolerance(&self, correlation: f32) -> Tolerance {
+        // Below four times the noise floor the signal is a pause in the speech.
+        Tolerance { correlation, quiet_mean_square: (self.noise_floor * 4.0).clamp(1e-7, 1e-4) }
     }
 
     /// Follows the quietest level of the last seconds: rises by 1.5 dB per second, falls at once.
     fn follow_noise_floor(&mut self) {
         let level = mean_square(self.sync.future());
         self.noise_floor = (self.noise_floor * 1.0035).clamp(1e-9, 1.0).min(level.max(1e-9));
-    }
-
-    /// Below this the signal is a pause in the speech.
-    fn quiet(&self) -> f32 {
-        (self.noise_floor * 4.0).clamp(1e-7, 1e-4)
     }
 }
 
@@ -297,6 +308,8 @@ const PATIENCE: i64 = 480 * 48_000;
 /// A pause in the speech is the place to get faster, for there nothing is heard of it. After six times the patience no
 /// pause is waited for any more.
 const END_OF_PATIENCE: i64 = 6 * PATIENCE;
+/// The same for getting slower: being early costs concealment as soon as a packet comes late.
+const END_OF_PATIENCE_EXPANDING: i64 = PATIENCE;
 /// Mean square of −60 dBFS, a quiet room.
 pub(super) const INITIAL_NOISE_FLOOR: f32 = 1e-6;
 const PACE_OF_EXPANDING: i64 = 960;
