@@ -1,8 +1,10 @@
 //! Links on real sockets over loopback, driven through the public API.
 
 mod link_peers;
+#[path = "common/skip.rs"]
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+mod skip;
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,7 +70,6 @@ fn audio_flows_both_ways_with_its_arrival() {
 }
 
 #[test]
-#[ignore = "known defect: the longest message does not arrive whole"]
 fn messages_flow_in_order_even_before_the_channel_is_open() {
     runtime().block_on(async {
         let (mut offerer, mut answerer) = pair().await;
@@ -160,7 +161,7 @@ fn ports_are_taken_from_the_range_only() {
 fn links_meet_over_ipv6() {
     let ipv6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
     if let Err(why) = std::net::UdpSocket::bind((ipv6, 0)) {
-        return skipped(&format!("links_meet_over_ipv6: no IPv6 loopback ({why})"));
+        return skip::skip("links_meet_over_ipv6", &format!("no IPv6 loopback ({why})"));
     }
     runtime().block_on(async {
         let config = |role| LinkConfig { interfaces: Interfaces::Only(vec![ipv6]), ..LinkConfig::new(role) };
@@ -193,7 +194,6 @@ fn the_description_says_what_is_signed() {
 }
 
 #[test]
-#[ignore = "known defect: the link reports another reason, or none"]
 fn a_swapped_certificate_is_noticed() {
     runtime().block_on(async {
         let (mut offerer, mut answerer) = pair().await;
@@ -305,7 +305,6 @@ fn ports_in(text: &str) -> Vec<SocketAddr> {
 }
 
 #[test]
-#[ignore = "known defect: some DTLS handshakes hang at 10 % loss"]
 fn sixty_links_connect_through_ten_percent_loss() {
     let mut took = Vec::new();
     runtime().block_on(async {
@@ -383,14 +382,5 @@ impl LossyPath {
             }
         }
         lines.join("\r\n")
-    }
-}
-
-/// Tests that a machine cannot run are counted, not passed over.
-fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
-    if let Some(log) = std::env::var_os("TWOCANS_SKIP_LOG") {
-        let mut log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        writeln!(log, "{why}").unwrap();
     }
 }

@@ -191,7 +191,6 @@ fn moment(line: &Value) -> f64 {
 }
 
 #[test]
-#[ignore = "known defect: some DTLS handshakes hang at 10 % loss"]
 fn sixty_calls_connect_at_ten_percent_loss() {
     let _machine = measuring();
     const PAIRS: u8 = 4;

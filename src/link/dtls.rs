@@ -8,8 +8,8 @@
 //!
 //! - a datagram of handshake messages that were all received before never reaches the core. It means that our last
 //!   flight was lost, so that flight leaves again;
-//! - a flight that gets no answer leaves again after 1.5 round trips as measured by ICE (RFC 9147 §5.8.2), then after
-//!   twice that, and so on. What the peer did receive, its replay window drops (RFC 6347 §4.1.2.6): the repetition is
+//! - a flight leaves again after 1.5 round trips as measured by ICE (RFC 9147 §5.8.2), then after twice that, and so on,
+//!   until the next flight does. What the peer did receive, its replay window drops (RFC 6347 §4.1.2.6): the repetition is
 //!   the same bytes;
 //! - the last flight, which nothing answers, is repeated until the peer shows that it has the keys.
 //!
@@ -78,11 +78,11 @@ pub(super) struct HandshakeGuard {
     flight: Vec<TaggedBytesMut>,
     /// When the flight's first datagram left; a flight leaves in one instant.
     flight_left: Option<Instant>,
-    /// The peer has answered the flight, at least in part.
+    /// News came since the flight left: what the core sends next is the next flight, not this one again.
     answered: bool,
     repeats: u32,
     first_wait: Duration,
-    /// When the flight leaves again for want of an answer.
+    /// When the flight leaves again unless the next one left.
     repeat_at: Option<Instant>,
     /// When it last left for any reason.
     last_left: Option<Instant>,
@@ -141,8 +141,9 @@ impl HandshakeGuard {
         if self.seen.len() + handshake.messages.len() <= MAX_SEEN {
             self.seen.extend(handshake.messages);
         }
+        // The timer runs on: this may be a part of the peer's flight whose rest is lost, or a message that the core
+        // took before we watched and will drop now.
         self.answered = true;
-        self.repeat_at = None;
         Verdict::Pass
     }
 
@@ -200,7 +201,7 @@ impl HandshakeGuard {
     /// The peer repeats itself: it lacks our flight. A flight that left a moment ago is probably still under way.
     fn answer_repetition(&mut self, now: Instant) {
         let just_left = self.last_left.is_some_and(|left| now.saturating_duration_since(left) < self.first_wait / 2);
-        if !self.answered && !just_left {
+        if !just_left {
             self.repeat(now);
         }
     }
@@ -310,4 +311,100 @@ fn records(mut datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
         datagram = &datagram[RECORD_HEADER_LEN + len..];
         Some(record)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUND_TRIP: Duration = Duration::from_millis(40);
+    const HELLO_VERIFY_REQUEST: u8 = 3;
+    const SERVER_HELLO: u8 = 2;
+    const CERTIFICATE: u8 = 11;
+
+    /// A datagram with one record in the clear that holds one whole handshake message.
+    fn datagram(kind: u8, message_seq: u8, record_seq: u8) -> Vec<u8> {
+        let body = [kind, 0, 0, 1, 0, message_seq, 0, 0, 0, 0, 0, 1, 0xaa];
+        let header = [CONTENT_HANDSHAKE, 254, 255, 0, 0, 0, 0, 0, 0, 0, record_seq, 0, body.len() as u8];
+        [&header[..], &body].concat()
+    }
+
+    fn outgoing(bytes: &[u8], now: Instant) -> TaggedBytesMut {
+        TaggedBytesMut { now, transport: Default::default(), message: bytes.into() }
+    }
+
+    fn guard() -> (HandshakeGuard, Instant) {
+        let mut guard = HandshakeGuard::new();
+        guard.set_round_trip(ROUND_TRIP);
+        (guard, Instant::now())
+    }
+
+    fn sent(guard: &mut HandshakeGuard) -> Option<Vec<u8>> {
+        guard.poll_transmit().map(|sent| sent.message.to_vec())
+    }
+
+    #[test]
+    fn a_lost_hello_verify_request_leaves_again() {
+        let (mut guard, start) = guard();
+        assert_eq!(guard.handle_incoming(&datagram(CLIENT_HELLO, 0, 0), start), Verdict::Pass);
+        let request = datagram(HELLO_VERIFY_REQUEST, 0, 0);
+        guard.handle_outgoing(&outgoing(&request, start));
+
+        let later = start + Duration::from_millis(55);
+        assert_eq!(guard.handle_incoming(&datagram(CLIENT_HELLO, 0, 0), later), Verdict::Repeated);
+        assert_eq!(sent(&mut guard), Some(request));
+
+        // The hello that carries the cookie is another message: it is news.
+        assert_eq!(guard.handle_incoming(&datagram(CLIENT_HELLO, 1, 1), later), Verdict::Pass);
+    }
+
+    #[test]
+    fn every_hello_reaches_a_core_that_has_not_begun() {
+        let (mut guard, start) = guard();
+        for attempt in 0..5 {
+            assert_eq!(guard.handle_incoming(&datagram(CLIENT_HELLO, 0, attempt), start), Verdict::Pass);
+        }
+    }
+
+    /// The core answered a hello before the guard watched; its answer is lost, and the repeated hello, news to the guard,
+    /// moves nothing in the core.
+    #[test]
+    fn a_flight_leaves_again_although_something_came() {
+        let (mut guard, start) = guard();
+        let request = datagram(HELLO_VERIFY_REQUEST, 0, 0);
+        guard.handle_outgoing(&outgoing(&request, start));
+        assert_eq!(guard.handle_incoming(&datagram(CLIENT_HELLO, 0, 0), start), Verdict::Pass);
+        let due = guard.poll_timeout().expect("a timer");
+        assert_eq!(due, start + ROUND_TRIP * 3 / 2);
+        guard.handle_timeout(due);
+        assert_eq!(sent(&mut guard), Some(request));
+    }
+
+    #[test]
+    fn half_a_flight_does_not_stop_the_timer_and_the_next_flight_sets_it_anew() {
+        let (mut guard, start) = guard();
+        let hello = datagram(CLIENT_HELLO, 1, 1);
+        guard.handle_outgoing(&outgoing(&hello, start));
+        guard.handle_timeout(start + ROUND_TRIP * 3 / 2);
+        assert_eq!(sent(&mut guard), Some(hello.clone()));
+        let answer = start + 2 * ROUND_TRIP;
+        assert_eq!(guard.handle_incoming(&datagram(SERVER_HELLO, 1, 1), answer), Verdict::Pass);
+        assert!(guard.poll_timeout().is_some());
+        assert_eq!(guard.handle_incoming(&datagram(CERTIFICATE, 2, 2), answer), Verdict::Pass);
+        guard.handle_outgoing(&outgoing(&datagram(CERTIFICATE, 2, 2), answer));
+        assert_eq!(guard.poll_timeout(), Some(answer + ROUND_TRIP * 3 / 2));
+    }
+
+    #[test]
+    fn a_forger_cannot_make_us_send_without_end() {
+        let (mut guard, start) = guard();
+        guard.handle_incoming(&datagram(CLIENT_HELLO, 0, 0), start);
+        guard.handle_outgoing(&outgoing(&datagram(HELLO_VERIFY_REQUEST, 0, 0), start));
+        let mut repeated = 0;
+        for number in 1..1000 {
+            guard.handle_incoming(&datagram(CLIENT_HELLO, 0, 0), start + number * ROUND_TRIP);
+            repeated += std::iter::from_fn(|| guard.poll_transmit()).count();
+        }
+        assert_eq!(repeated, MAX_REPEATS as usize);
+    }
 }

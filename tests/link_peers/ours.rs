@@ -1,5 +1,6 @@
 //! An end made of `twocans::link`.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,10 @@ pub struct End {
     pub link: Link,
     pub events: mpsc::Receiver<LinkEvent>,
     pub audio: mpsc::Receiver<IncomingPacket>,
-    /// Events that were read while waiting for another.
+    /// Events that were read.
     pub seen: Vec<LinkEvent>,
+    /// Messages that came and were not asked for yet.
+    unread: VecDeque<Vec<u8>>,
 }
 
 /// One socket, on 127.0.0.1.
@@ -28,14 +31,14 @@ impl End {
         let (sink, audio) = mpsc::channel(4096);
         let sink = Box::new(move |packet| drop(sink.try_send(packet)));
         let (link, events) = Link::open(config, sink).await.unwrap();
-        Self { link, events, audio, seen: Vec::new() }
+        Self { link, events, audio, seen: Vec::new(), unread: VecDeque::new() }
     }
 
     /// Waits for an event, keeping the others; `None` when the link ended without it.
     pub async fn wait_for(&mut self, wanted: impl Fn(&LinkEvent) -> bool) -> Option<LinkEvent> {
         let wait = async {
             while let Some(event) = self.events.recv().await {
-                self.seen.push(event.clone());
+                self.note(&event);
                 if wanted(&event) {
                     return Some(event);
                 }
@@ -56,10 +59,18 @@ impl End {
         timeout(PATIENCE, self.audio.recv()).await.expect("audio within the test's patience").unwrap()
     }
 
+    /// The next message, even if it came while something else was waited for.
     pub async fn message(&mut self) -> Vec<u8> {
-        match self.wait_for(|event| matches!(event, LinkEvent::Message(_))).await {
-            Some(LinkEvent::Message(message)) => message,
-            other => panic!("{other:?}"),
+        if self.unread.is_empty() {
+            self.wait_for(|event| matches!(event, LinkEvent::Message(_))).await;
+        }
+        self.unread.pop_front().unwrap_or_else(|| panic!("the link ended without a message: {:?}", self.seen))
+    }
+
+    fn note(&mut self, event: &LinkEvent) {
+        self.seen.push(event.clone());
+        if let LinkEvent::Message(message) = event {
+            self.unread.push_back(message.clone());
         }
     }
 }
@@ -105,7 +116,7 @@ async fn step(
     translate: &mut impl FnMut(usize, String) -> String,
 ) -> bool {
     let event = event.unwrap_or_else(|| panic!("side {side} ended: {:?}", from.seen));
-    from.seen.push(event.clone());
+    from.note(&event);
     match event {
         LinkEvent::Candidate(line) => {
             to.link.add_candidate(translate(side, line)).await.unwrap();

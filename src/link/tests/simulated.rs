@@ -20,10 +20,8 @@ fn a_clean_handshake_takes_its_round_trips() {
 }
 
 #[test]
-#[ignore = "known defect: some DTLS handshakes hang at 10 % loss"]
 fn loss_does_not_stop_a_handshake() {
-    let first = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
-    let mut took: Vec<_> = (first..first + 200)
+    let mut took: Vec<_> = (0..200)
         .map(|seed| {
             let mut world = World::new(seed, Weather { loss: 0.1, ..CLEAR });
             world.negotiate();

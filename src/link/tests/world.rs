@@ -131,44 +131,6 @@ impl World {
                 self.sent += 1;
                 let to = 1 - end;
                 let lost = self.chance() < self.weather.loss || transmit.to != self.addresses[to];
-                if std::env::var("TRACE").is_ok() {
-                    let d = &transmit.payload;
-                    let mut o = String::new();
-                    let mut r = &d[..];
-                    while r.len() >= 13 && (20..64).contains(&r[0]) {
-                        let n = u16::from_be_bytes([r[11], r[12]]) as usize;
-                        o += &format!(
-                            " [{} e{} s{} {}]",
-                            r[0],
-                            r[4],
-                            u32::from_be_bytes([r[7], r[8], r[9], r[10]]),
-                            if r[0] == 22 && r[4] == 0 {
-                                format!(
-                                    "t{} m{} o{} l{}/{}",
-                                    r[13],
-                                    r[18],
-                                    u32::from_be_bytes([0, r[19], r[20], r[21]]),
-                                    u32::from_be_bytes([0, r[22], r[23], r[24]]),
-                                    u32::from_be_bytes([0, r[14], r[15], r[16]])
-                                )
-                            } else if r[0] == 21 {
-                                format!("{:?}", &r[13..13 + n])
-                            } else {
-                                n.to_string()
-                            }
-                        );
-                        r = &r[13 + n..];
-                    }
-                    println!(
-                        "{:?} {} {} first {} len {}{}",
-                        self.now,
-                        if end == 0 { "off->" } else { "<-ans" },
-                        if lost { "LOST" } else { "" },
-                        d[0],
-                        d.len(),
-                        o
-                    );
-                }
                 if !lost {
                     self.datagrams.insert(self.sent, (to, self.addresses[end], transmit.payload.to_vec()));
                     self.in_flight.push(Reverse((self.now + self.weather.delay, self.sent)));
