@@ -24,7 +24,6 @@ fn voice(frame: usize) -> Frame {
 
 /// Everything that can happen to a stream: loss, bursts, lateness, duplicates, reordering, pauses.
 #[test]
-#[ignore = "not yet run on the merged tree"]
 fn the_voice_path_does_not_allocate() {
     // The library refuses to work without the check; a release build would skip it silently.
     const { assert!(cfg!(debug_assertions), "run this test in the dev profile") }

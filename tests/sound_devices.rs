@@ -33,7 +33,6 @@ fn devices_in(line: &serde_json::Value) -> Vec<serde_json::Value> {
 }
 
 #[test]
-#[ignore = "known defect: one direction is garbled on PulseAudio"]
 fn two_people_talk_through_sound_devices() {
     let world = World::on_loopback();
     let pulse = match Pulse::start(&world.file("pulse")) {

@@ -73,15 +73,20 @@ impl Lab {
         Running(command.stdin(file).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// Records mono samples from a source for a while.
+    /// Records so much of a source, mono: from when the server hands out the first sample, which may take a second.
     pub fn record(&self, source: &str, rate_hz: u32, length: Duration) -> Vec<f32> {
         let mut command = pacat("--record", source, rate_hz);
         let mut running = Running(command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap());
-        std::thread::sleep(length);
         let mut out = running.0.stdout.take().unwrap();
+        let wanted = (f64::from(rate_hz) * length.as_secs_f64()) as usize;
+        let (done, finished) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            let mut bytes = vec![0; wanted * 4];
+            let _ = done.send(out.read_exact(&mut bytes).map(|()| bytes));
+        });
+        let bytes = finished.recv_timeout(Duration::from_secs(10));
         running.stop();
-        let mut bytes = Vec::new();
-        out.read_to_end(&mut bytes).unwrap();
+        let bytes = bytes.expect("the source delivers in time").expect("the source delivers all");
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
     }
 

@@ -53,7 +53,7 @@ pub struct Heard {
     pub level_dbfs: f32,
 }
 
-/// Looks for the speech of `reference` in `degraded` (both 48 kHz), which may begin up to 3 s earlier or later.
+/// Looks for the speech of `reference` in `degraded` (both 48 kHz), which may begin up to 3 s earlier, or anywhere later.
 pub fn heard(reference: &[f32], degraded: &[f32]) -> Heard {
     let (reference, degraded) = (downsample(reference), downsample(degraded));
     let common = coarse_lag(&reference, &degraded);
@@ -132,14 +132,14 @@ fn downsample(samples: &[f32]) -> Vec<f32> {
 
 /// The lag, in samples at [`MATCH_RATE_HZ`], at which the two envelopes look most alike.
 fn coarse_lag(reference: &[f32], degraded: &[f32]) -> isize {
-    const REACH_MS: isize = 3000;
+    const EARLIEST_MS: isize = -3000;
     let (a, b) = (envelope(reference), envelope(degraded));
     let likeness = |lag: &isize| -> f32 {
         let pairs =
             a.iter().enumerate().filter_map(|(i, x)| Some((x, b.get(usize::try_from(i as isize + lag).ok()?)?)));
         pairs.map(|(x, y)| x * y).sum()
     };
-    let best = (-REACH_MS..=REACH_MS).map(|lag| (likeness(&lag), lag)).max_by(|x, y| x.0.total_cmp(&y.0));
+    let best = (EARLIEST_MS..b.len() as isize).map(|lag| (likeness(&lag), lag)).max_by(|x, y| x.0.total_cmp(&y.0));
     best.map_or(0, |(_, lag)| lag * (MATCH_RATE_HZ / ENVELOPE_HZ) as isize)
 }
 

@@ -1,7 +1,7 @@
 //! The fakes against the real clock. Sleeps are real: that is what is tested.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::audio::WavWriter;

@@ -37,6 +37,7 @@ pub struct Keeper {
 }
 
 /// What is to be done.
+#[allow(clippy::large_enum_variant, reason = "taken apart as soon as it is made")]
 pub enum Step {
     Stay,
     Open(Wish),

@@ -67,6 +67,7 @@ pub struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a handful in a call")]
 enum Message {
     Listed(Result<Inventory, AudioError>),
     Opened { wish: Wish, result: Result<Opened, AudioError> },
