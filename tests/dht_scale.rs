@@ -111,19 +111,23 @@ fn look_up(orders: &mpsc::Sender<Order>, person: Person) -> LookupReport {
 
 /// All lookups, each asker's one after the other; prints and checks what came of them.
 fn look_everybody_up(what: &str, askers: &[Member], people: &[Person]) {
-    let reports: Vec<LookupReport> = thread::scope(|scope| {
+    let reports: Vec<(usize, LookupReport)> = thread::scope(|scope| {
         let ask = |(index, orders): (usize, mpsc::Sender<Order>)| {
             let mut step = index as u64;
-            (0..LOOKUPS / ASKERS).map(|_| look_up(&orders, people[choose(&mut step, people.len())])).collect::<Vec<_>>()
+            let mut one = || {
+                let whom = choose(&mut step, people.len());
+                (whom, look_up(&orders, people[whom]))
+            };
+            (0..LOOKUPS / ASKERS).map(|_| one()).collect::<Vec<_>>()
         };
         let askers = askers.iter().map(|asker| asker.orders.clone()).enumerate();
         let asking: Vec<_> = askers.map(|asker| scope.spawn(move || ask(asker))).collect();
         asking.into_iter().flat_map(|asking| asking.join().unwrap()).collect()
     });
     assert_eq!(reports.len(), LOOKUPS);
-    let missed = reports.iter().filter(|report| !report.found).count();
-    let requests: u32 = reports.iter().map(|report| report.requests).sum();
-    let mut took: Vec<Duration> = reports.iter().map(|report| report.took).collect();
+    let missed = reports.iter().filter(|(_, report)| !report.found).count();
+    let requests: u32 = reports.iter().map(|(_, report)| report.requests).sum();
+    let mut took: Vec<Duration> = reports.iter().map(|(_, report)| report.took).collect();
     took.sort();
     let percentile = |percent: usize| took[(took.len() - 1) * percent / 100];
     println!(
@@ -134,6 +138,11 @@ fn look_everybody_up(what: &str, askers: &[Member], people: &[Person]) {
         percentile(100),
         f64::from(requests) / LOOKUPS as f64,
     );
+    let slow = reports.iter().filter(|(_, report)| report.took > P95);
+    let slow: Vec<_> = slow.map(|(whom, report)| (whom, report.took, report.requests)).collect();
+    if !slow.is_empty() {
+        println!("{what}: slow, by person: {slow:?}");
+    }
     assert_eq!(missed, 0, "{what}: everybody is found");
     assert!(percentile(95) <= P95, "{what}: p95 {:?}", percentile(95));
 }

@@ -26,9 +26,9 @@ pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const KAD_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// A whole Kademlia query. Nobody waits for its end on the way to a ring.
 pub(super) const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests of one query in flight (Kademlia's alpha). With 3 of 10 nodes frozen, all of the first six are in one
-/// query of 1400.
-pub(super) const KAD_ALPHA: usize = 6;
+/// Requests of one query in flight (Kademlia's alpha). With 3 of 10 nodes frozen, all of the first ten are in one
+/// query of 170 000; of the first six it would be one of 1400, and each of those costs [`KAD_REQUEST_TIMEOUT`].
+pub(super) const KAD_ALPHA: usize = 10;
 
 /// QUIC keep-alives: the client's hold NAT mappings open (30 s is the shortest common one), the super-peer's only find
 /// dead clients. The idle timeout must be the same on both sides, because the lower one applies.

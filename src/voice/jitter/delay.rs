@@ -89,7 +89,7 @@ impl DelayManager {
     }
 }
 
-/// Weights of lags in buckets of 5 ms, the older the lighter.
+/// Weights of lags in buckets of 2.5 ms, the older the lighter.
 ///
 /// A bucket holds the lags up to and including its upper edge. Packets of whole buckets' length all lie on one grid,
 /// and the first lag is the grid's origin: so a bucket's edge *is* the lag of the frames in it, and nothing is added.
@@ -195,12 +195,12 @@ const MEMORY_MS: f32 = 6000.0;
 const INITIAL_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 100;
 const INITIAL_WEIGHT_MS: f32 = 40.0;
 
-const BUCKET_MS: f32 = 5.0;
-const BUCKET: i64 = SAMPLE_RATE_HZ as i64 / 200;
+const BUCKET_MS: f32 = 2.5;
+const BUCKET: i64 = SAMPLE_RATE_HZ as i64 / 400;
 /// 3.2 s of lags.
-const BUCKETS: usize = 640;
+const BUCKETS: usize = 1280;
 /// Buckets below the first lag: there is more room for slower than for faster.
-const HEADROOM: i64 = 160;
+const HEADROOM: i64 = 320;
 /// How long the fastest frame counts, in slots: 2 s. In longer times clocks drift.
 const FASTEST_MEMORY: i64 = 20;
 /// How long a large lag counts, in slots: 2.4 s.
