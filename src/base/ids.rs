@@ -29,6 +29,14 @@ impl fmt::Display for Person {
     }
 }
 
+impl Person {
+    /// A link cut down to what people compare at a glance: `twocans:abcde…wxyz`.
+    pub fn abbreviated(&self) -> String {
+        let key = self.to_string();
+        format!("twocans:{}…{}", &key[..5], &key[key.len() - 4..])
+    }
+}
+
 /// Logs show only the first five characters: enough to tell two people apart, too little to look one up.
 impl fmt::Debug for Person {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

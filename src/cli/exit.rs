@@ -95,7 +95,7 @@ pub fn failure_of(reason: EndReason, peer: &str) -> Option<Failure> {
 
 /// A [`FailureKind::Usage`] failure: the command has to be changed.
 pub fn usage(detail: impl Into<String>) -> Failure {
-    Failure { kind: FailureKind::Usage, retry: Retry::AfterUserAction, detail: detail.into() }
+    Failure::usage(detail)
 }
 
 /// A [`FailureKind::Internal`] failure.

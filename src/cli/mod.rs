@@ -20,7 +20,6 @@ mod settings;
 mod talk;
 mod values;
 mod verbs;
-mod whom;
 
 pub use exit::Exit;
 #[cfg(feature = "gui")]

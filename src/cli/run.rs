@@ -14,10 +14,10 @@ use super::keys::Keyboard;
 use super::logging;
 use super::output::{self, Output, Report, Show};
 use super::settings::Over;
-use super::{resolve, verbs, whom};
+use super::{resolve, verbs};
 #[cfg(feature = "gui")]
 use crate::engine::Options;
-use crate::engine::{Failure, MonotonicClock, RemoteVerb};
+use crate::engine::{Failure, MonotonicClock, RemoteVerb, whom};
 
 /// What is left to do after the command line was read.
 pub enum Next {

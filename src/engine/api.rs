@@ -319,6 +319,13 @@ pub struct Failure {
     pub detail: String,
 }
 
+impl Failure {
+    /// What was asked for has to be changed.
+    pub fn usage(detail: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Usage, retry: Retry::AfterUserAction, detail: detail.into() }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     NotFound,

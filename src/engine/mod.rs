@@ -16,6 +16,7 @@ mod start;
 mod tally;
 mod usage;
 mod voice_thread;
+pub mod whom;
 
 pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;

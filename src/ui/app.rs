@@ -103,7 +103,7 @@ impl App {
                 let known = now.calls.iter().find(|known| known.call == *call).and_then(|known| known.name.clone());
                 let contact = now.contacts.iter().find(|contact| contact.person == *peer);
                 let name = known.or_else(|| contact.and_then(|contact| contact.name.clone()));
-                let name = name.unwrap_or_else(|| words::short(peer));
+                let name = name.unwrap_or_else(|| peer.abbreviated());
                 self.notice = Some(words::end(*reason, &name, *talked));
             }
             Event::Failed(failure) | Event::CommandFinished { result: Err(failure), .. } => {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::base::Person;
 use crate::engine::{CallPhase, CallSide, EndReason, MediaPath, PeerStats};
 
 pub const TITLE: &str = "twocans";
@@ -46,12 +45,6 @@ pub fn sentence(text: &str) -> String {
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let stop = if text.trim_end().ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{stop}", letters.as_str())
-}
-
-/// A person without a name.
-pub fn short(person: &Person) -> String {
-    let key = person.to_string();
-    format!("twocans:{}…{}", &key[..5], &key[key.len() - 4..])
 }
 
 pub fn phase(phase: CallPhase, side: CallSide) -> &'static str {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::sentences::{self, Quality, short};
+use super::sentences::{self, Quality};
 use super::style::{self, Style};
 use super::{Out, Output, Report, Side, tables};
 use crate::base::{CallId, Person};
@@ -100,7 +100,7 @@ impl Human {
     }
 
     fn name(&self, person: &Person) -> String {
-        self.names.get(person).cloned().unwrap_or_else(|| short(person))
+        self.names.get(person).cloned().unwrap_or_else(|| person.abbreviated())
     }
 
     fn peer(&self, call: &CallId) -> String {
@@ -135,11 +135,11 @@ impl Human {
                 format!("{} is calling.", self.style.bold(&self.name(&from)))
             }
             (Some(name), false) => {
-                let claimed = format!("{} who goes by “{name}”", short(&from));
+                let claimed = format!("{} who goes by “{name}”", from.abbreviated());
                 self.names.insert(from, format!("“{name}”"));
                 format!("{} is calling; not one of your contacts.", self.style.bold(&claimed))
             }
-            (None, _) => format!("{} is calling; not one of your contacts.", self.style.bold(&short(&from))),
+            (None, _) => format!("{} is calling; not one of your contacts.", self.style.bold(&from.abbreviated())),
         };
         self.say(&self.style.accent("☎"), &sentence);
     }

@@ -18,7 +18,7 @@ use crate::identity::Link;
 
 pub use human::{Human, Show};
 pub use json::Json;
-pub use sentences::{path as path_sentence, short};
+pub use sentences::path as path_sentence;
 pub use style::Style;
 
 /// Which of the two peers in `demo`.

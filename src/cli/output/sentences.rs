@@ -2,14 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::Person;
 use crate::engine::{AudioRole, Candidate, EndReason, MediaPath, PeerStats, Summary};
-
-/// A person without a name: enough of the link to tell people apart.
-pub fn short(person: &Person) -> String {
-    let key = person.to_string();
-    format!("twocans:{}…{}", &key[..5], &key[key.len() - 4..])
-}
 
 /// "0:07", "12:34", "1:02:03".
 pub fn timer(talked: Duration) -> String {

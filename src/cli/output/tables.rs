@@ -2,6 +2,7 @@
 
 use super::sentences::{self, Quality};
 use super::{Change, DemoResult, Heard, Style};
+use crate::base::Person;
 use crate::engine::{AudioRole, Contact, DeviceInfo, HistoryEntry};
 
 pub fn devices(devices: &[DeviceInfo], style: Style) -> String {
@@ -57,7 +58,7 @@ pub fn history(calls: &[HistoryEntry], now_unix_s: i64, style: Style) -> String 
     }
     let rows = calls.iter().map(|entry| {
         let arrow = if entry.outgoing { style.accent("→") } else { style.good("←") };
-        let name = entry.name.clone().unwrap_or_else(|| sentences::short(&entry.person));
+        let name = entry.name.clone().unwrap_or_else(|| entry.person.abbreviated());
         let ago = sentences::ago(now_unix_s.saturating_sub(entry.started_unix_s));
         let how = match (entry.talked.is_zero(), entry.outgoing) {
             (false, _) => format!("talked {}", sentences::timer(entry.talked)),
@@ -112,7 +113,7 @@ fn status(answer: &serde_json::Value, style: Style) -> String {
     }
     let calls = answer["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
     for call in calls {
-        let person = text(call, "peer").and_then(|peer| peer.parse().ok()).map(|person| sentences::short(&person));
+        let person = text(call, "peer").and_then(|peer| peer.parse().ok()).map(|person: Person| person.abbreviated());
         let name = text(call, "name").or(person).unwrap_or_else(|| "somebody".into());
         let seconds = call["seconds"].as_f64().filter(|seconds| seconds.is_finite()).unwrap_or(0.0).clamp(0.0, 1e9);
         let talked = sentences::timer(std::time::Duration::from_secs_f64(seconds));

@@ -286,7 +286,7 @@ fn strangers_are_told_from_contacts() {
     human.event(&Stamped { at: Instant::now(), event }, None);
     let said = shared.take();
     assert!(said.contains("who goes by “The Bank” is calling; not one of your contacts"), "{said}");
-    assert!(said.contains(&short(&alice())), "{said}");
+    assert!(said.contains(&alice().abbreviated()), "{said}");
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use crate::cli::driver::{Action, Driver, Input};
 use crate::cli::exit::{Exit, failure_of, usage};
 use crate::cli::keys::Key;
-use crate::cli::output::{Output, Report, short};
+use crate::cli::output::{Output, Report};
 use crate::cli::resolve::{self, RING_TIMEOUT};
 use crate::cli::run::block_on;
 use crate::cli::session::Session;
 use crate::cli::settings::CallSettings;
 use crate::cli::talk::Talk;
-use crate::cli::whom::{self, Whom};
+use crate::engine::whom::{self, Whom};
 use crate::engine::{self, CommandKind, Event, Failure, FailureKind, Options, RemoteVerb, Reply};
 use crate::identity::Link;
 
@@ -105,7 +105,7 @@ struct Dial {
 impl Dial {
     fn new(to: Link, name: Option<String>, settings: &CallSettings) -> Self {
         Self {
-            name: name.unwrap_or_else(|| short(&to.person)),
+            name: name.unwrap_or_else(|| to.person.abbreviated()),
             to,
             ring_timeout: settings.ring_timeout.map_or(RING_TIMEOUT, |seconds| seconds.0),
             limit: settings.seconds.map(|seconds| seconds.0),

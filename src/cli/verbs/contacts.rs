@@ -3,9 +3,9 @@
 use crate::base::Person;
 use crate::cli::args::ContactsVerb;
 use crate::cli::exit::{Exit, usage};
-use crate::cli::output::{Change, Output, Report, short};
+use crate::cli::output::{Change, Output, Report};
 use crate::cli::session::Session;
-use crate::cli::whom::{self, Whom};
+use crate::engine::whom::{self, Whom};
 use crate::engine::{CommandKind, Contact, Failure, Options};
 
 pub async fn run(options: Options, verb: ContactsVerb, out: &mut dyn Output) -> Result<Exit, Failure> {
@@ -28,7 +28,7 @@ async fn act(session: &mut Session<'_>, verb: ContactsVerb) -> Result<(), Failur
             if let Some(taken) = contacts.iter().find(|contact| contact.person != person && same(contact, &name)) {
                 return Err(usage(format!(
                     "{} is already called {}; choose another name with --name",
-                    short(&taken.person),
+                    taken.person.abbreviated(),
                     name.unwrap_or_default()
                 )));
             }

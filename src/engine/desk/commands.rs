@@ -9,6 +9,7 @@ use crate::base::{CallId, EndReason, Person};
 use crate::call::DialRefused;
 use crate::control::{Ask, Response};
 use crate::engine::remote::{self, RemoteVerb};
+use crate::engine::whom::{self, Whom};
 use crate::engine::{
     CallPhase, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind, LookupReport, Reply, Retry,
 };
@@ -134,7 +135,7 @@ impl Desk {
 
     async fn add_contact(&mut self, link: Link, name: Option<String>) -> CommandResult {
         if link.person == self.me.person() {
-            return Err(usage("that is your own link"));
+            return Err(Failure::usage("that is your own link"));
         }
         let person = link.person;
         let changed = self.store.add_contact(link, name).await.map(drop);
@@ -169,11 +170,14 @@ impl Desk {
                 let calls: Vec<CallId> = self.calls.keys().copied().collect();
                 let ended = calls.into_iter().filter(|call| self.switchboard.hang_up(*call, EndReason::HangUp, now));
                 if ended.count() == 0 {
-                    return Err(usage("there is no call to hang up"));
+                    return Err(Failure::usage("there is no call to hang up"));
                 }
             }
             RemoteVerb::Call { link } | RemoteVerb::Open { link } => {
-                let to: Link = link.parse().map_err(|why| usage(&format!("{why}")))?;
+                let to = match whom::parse(&link)? {
+                    Whom::Link(link) => link,
+                    Whom::Name(name) => whom::by_name(&self.contacts, &name)?.link.clone(),
+                };
                 let call = self.dial(to, DEFAULT_RING_TIMEOUT, now)?;
                 return Ok(json!({ "call": call.to_string() }));
             }
@@ -223,25 +227,21 @@ fn phase_name(phase: CallPhase) -> &'static str {
 }
 
 fn done_if(possible: bool) -> CommandResult {
-    if possible { Ok(Reply::Done) } else { Err(usage("there is no such call any more")) }
+    if possible { Ok(Reply::Done) } else { Err(Failure::usage("there is no such call any more")) }
 }
 
 fn refused(why: &DialRefused) -> Failure {
     match why {
-        DialRefused::Myself => usage("that is your own link: to try a call alone, run `twocans demo`"),
+        DialRefused::Myself => Failure::usage("that is your own link: to try a call alone, run `twocans demo`"),
         DialRefused::Busy | DialRefused::TheyCall { .. } => {
             Failure { kind: FailureKind::Busy, retry: Retry::Later, detail: why.to_string() }
         }
-        _ => usage(&why.to_string()),
+        _ => Failure::usage(why.to_string()),
     }
 }
 
 fn offline() -> Failure {
-    usage("this process is not on the network")
-}
-
-fn usage(detail: &str) -> Failure {
-    Failure { kind: FailureKind::Usage, retry: Retry::Never, detail: detail.into() }
+    Failure::usage("this process is not on the network")
 }
 
 fn stored(why: StoreError) -> Failure {

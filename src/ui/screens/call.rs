@@ -39,7 +39,7 @@ fn facts(ui: &mut Ui, call: &SnapshotCall) {
 
 fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Instant) {
     let palette = palette(ui.ctx());
-    let name = call.name.clone().unwrap_or_else(|| words::short(&call.peer));
+    let name = call.name.clone().unwrap_or_else(|| call.peer.abbreviated());
     let connected = call.phase == CallPhase::Connected;
     ui.add_space(((ui.available_height() - 380.0) / 2.0).max(space::S));
 

@@ -75,7 +75,7 @@ fn field(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     match link {
         Some(Ok(link)) if called => app.dial(link),
         Some(Ok(link)) => {
-            let who = link.name.clone().unwrap_or_else(|| words::short(&link.person));
+            let who = link.name.clone().unwrap_or_else(|| link.person.abbreviated());
             label(ui, who, Type::Small, palette.success);
         }
         Some(Err(why)) => {
@@ -87,7 +87,7 @@ fn field(app: &mut App, ui: &mut Ui, now: &Snapshot) {
 
 fn row(app: &mut App, ui: &mut Ui, contact: &Contact) {
     let palette = palette(ui.ctx());
-    let name = contact.name.clone().unwrap_or_else(|| words::short(&contact.person));
+    let name = contact.name.clone().unwrap_or_else(|| contact.person.abbreviated());
     let frame = Frame::new()
         .fill(palette.surface)
         .stroke(Stroke::new(1.0, palette.border))

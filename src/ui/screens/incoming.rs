@@ -22,7 +22,7 @@ pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
         .corner_radius(radius::SHEET)
         .shadow(ctx.global_style().visuals.window_shadow)
         .inner_margin(28);
-    let name = call.name.clone().unwrap_or_else(|| words::short(&call.peer));
+    let name = call.name.clone().unwrap_or_else(|| call.peer.abbreviated());
     Modal::new(Id::new("incoming")).backdrop_color(palette.scrim).frame(frame).show(ctx, |ui| {
         ui.set_width(300.0);
         ui.with_layout(Layout::top_down(Align::Center), |ui| {
@@ -36,7 +36,7 @@ pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
             }
             paint_avatar(ui.painter(), rect.center(), 92.0, &name, call.peer.as_bytes(), palette.on_fill);
             label(ui, name, Type::Title, palette.text);
-            label(ui, words::short(&call.peer), Type::Small, palette.text2);
+            label(ui, call.peer.abbreviated(), Type::Small, palette.text2);
             ui.add_space(space::L);
             ui.horizontal(|ui| {
                 ui.add_space((ui.available_width() - 2.0 * 80.0 - space::XXL) / 2.0);

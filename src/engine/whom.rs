@@ -1,8 +1,6 @@
 //! Who is meant: a link, or the name of a contact.
 
-use super::exit::usage;
-use super::output::short;
-use crate::engine::{Contact, Failure};
+use super::{Contact, Failure};
 use crate::identity::{Link, ParseLinkError};
 
 const PREFIX: &str = "twocans:";
@@ -24,7 +22,7 @@ pub fn parse(text: &str) -> Result<Whom, Failure> {
         return link(text).map(Whom::Link);
     }
     if text.is_empty() {
-        return Err(usage("whom? Give a twocans: link or the name of a contact"));
+        return Err(Failure::usage("whom? Give a twocans: link or the name of a contact"));
     }
     // 52 letters and digits are a key that has lost its prefix.
     match format!("{PREFIX}{text}").parse() {
@@ -36,7 +34,7 @@ pub fn parse(text: &str) -> Result<Whom, Failure> {
 /// # Errors
 /// A usage failure that says what is wrong with the link.
 pub fn link(text: &str) -> Result<Link, Failure> {
-    text.trim().parse().map_err(|why: ParseLinkError| usage(why.to_string()))
+    text.trim().parse().map_err(|why: ParseLinkError| Failure::usage(why.to_string()))
 }
 
 /// The one contact of this name; upper and lower case are the same.
@@ -48,14 +46,14 @@ pub fn by_name<'a>(contacts: &'a [Contact], name: &str) -> Result<&'a Contact, F
     let mut found = contacts.iter().filter(|contact| contact.name.as_ref().is_some_and(|n| n.to_lowercase() == wanted));
     match (found.next(), found.next()) {
         (Some(contact), None) => Ok(contact),
-        (None, _) => Err(usage(format!(
+        (None, _) => Err(Failure::usage(format!(
             "nobody in your contacts is called {name}; add them with `twocans contacts add LINK --name {name}`, or \
              give their link"
         ))),
-        (Some(one), Some(other)) => Err(usage(format!(
+        (Some(one), Some(other)) => Err(Failure::usage(format!(
             "more than one contact is called {name} ({} and {}); give the link",
-            short(&one.person),
-            short(&other.person)
+            one.person.abbreviated(),
+            other.person.abbreviated()
         ))),
     }
 }
