@@ -100,3 +100,37 @@ fn report_devices(process: &Process) {
         );
     }
 }
+
+#[test]
+fn a_speaker_that_is_unplugged_in_a_call_is_replaced_within_a_second() {
+    let world = World::on_loopback();
+    let pulse = match Pulse::start(&world.file("pulse")) {
+        Ok(pulse) => pulse,
+        Err(why) => return skip("a_speaker_that_is_unplugged_in_a_call_is_replaced_within_a_second", &why),
+    };
+    let environment = pulse.environment();
+    let device = |kind: &str, name: &str| device_id(&environment, &world, kind, name);
+    let (mic_b, speaker_b) = (device("input", "micB"), device("output", "spkB"));
+    let options = [&AUTO[..], &["--mic", &mic_b, "--speaker", &speaker_b]].concat();
+    let mut bob = world.answering_with("bob", &options, None, &environment);
+    let words = ["call", &bob.link, "--mic", &device("input", "micA"), "--speaker", "null"];
+    let mut alice = world.launch("alice", words).envs(&environment).start();
+    alice.next("connected", REACTION);
+    bob.process.next("connected", REACTION);
+
+    pulse.unplug("spkB");
+    let changed = bob.process.next_where("device_changed", |line| line["to"] == device("output", "spkA"), REACTION);
+    println!("the speaker {speaker_b} was replaced after {} ms without sound", changed["gap_ms"]);
+    assert_eq!((changed["role"].as_str(), changed["from"].as_str()), (Some("output"), Some(&*speaker_b)));
+    assert!(changed["gap_ms"].as_f64().is_some_and(|ms| ms < 1000.0), "{changed}");
+
+    let tape = pulse.record(&world.file("tape.wav"));
+    let mut player = pulse.play(&recording("alice"), "to_micA");
+    assert!(player.wait().expect("paplay runs").success());
+    std::thread::sleep(Duration::from_millis(500));
+    let heard = judge(&tape.stop(), "alice", Channel::MicA, Channel::SpeakerA);
+    assert!(heard.share >= 0.9, "{heard:?}");
+    finish(&mut alice, 0);
+    finish(&mut bob.process, 0);
+    world.finish();
+}

@@ -7,23 +7,40 @@ use tokio::task::spawn_blocking;
 
 use super::desk::DeskInput;
 use super::voice_thread::{Microphone, Peer, PeerKey, Speaker, VoiceCommand, VoiceNews, VoiceThread};
-use super::{AudioOptions, Failure, FailureKind, FrameLength, Retry, Toggle};
-use crate::audio::{self, Gate, SinkSpec, SourceSpec, Wake, open_input, open_output};
+use super::{AudioOptions, Event, Failure, FailureKind, FrameLength, Retry, Toggle};
+use crate::audio::{
+    self, AudioRole, Change, Gate, Input, Output, SinkSpec, SourceSpec, Stream, Wake, Watch, WatchNews, WatchOptions,
+    open_input, open_output,
+};
 use crate::base::SAMPLE_RATE_HZ;
 use crate::voice::{Encoder, EncoderSettings, Ptime, Resampler};
 
 /// Runs from the first call's dial or answer to the last call's end.
 pub(super) struct Sound {
     voice: VoiceThread,
+    options: AudioOptions,
     microphone: Option<Gate>,
     speaker: Option<Gate>,
     /// When the gates were opened, if they were.
     connected_at: Option<Instant>,
+    devices: Devices,
+    desk: mpsc::Sender<DeskInput>,
+}
+
+/// Who keeps the devices open.
+enum Devices {
+    /// They open, each at its own pace.
+    Opening { microphone: Option<Stream>, speaker: Option<Stream> },
+    /// Files and other fakes go on for ever.
+    Fakes { _microphone: Stream, _speaker: Stream },
+    /// Real ones may be unplugged: the watch replaces them.
+    Watched { _watch: Watch },
 }
 
 pub(super) enum SoundNews {
-    Microphone(Result<Box<Microphone>, Failure>),
-    Speaker(Result<Box<Speaker>, Failure>),
+    Microphone(Result<Box<Input>, Failure>),
+    Speaker(Result<Box<Output>, Failure>),
+    Watch(Box<WatchNews>),
 }
 
 impl Sound {
@@ -39,36 +56,115 @@ impl Sound {
         let voice = VoiceThread::spawn(encoder, news).map_err(internal)?;
         voice.send(VoiceCommand::SetMuted(muted));
         voice.send(VoiceCommand::SetDeafened(deafened));
-        let (mic, frames, wake, to_desk) = (options.mic.clone(), options.device_frames, voice.wake(), desk.clone());
-        spawn_blocking(move || {
-            let opened = open_microphone(&mic, frames, wake);
-            let _ = to_desk.blocking_send(DeskInput::Sound(SoundNews::Microphone(opened)));
+        let open = |open: fn(&AudioOptions, Wake) -> SoundNews| {
+            let (options, wake, desk) = (options.clone(), voice.wake(), desk.clone());
+            spawn_blocking(move || drop(desk.blocking_send(DeskInput::Sound(open(&options, wake)))));
+        };
+        open(|options, wake| {
+            let opened = open_input(&options.mic, options.device_frames, wake);
+            SoundNews::Microphone(opened.map(Box::new).map_err(|why| device_failure(&why)))
         });
-        let (sink, frames, wake) = (options.speaker.clone(), options.device_frames, voice.wake());
-        spawn_blocking(move || {
-            let opened = open_speaker(&sink, frames, wake);
-            let _ = desk.blocking_send(DeskInput::Sound(SoundNews::Speaker(opened)));
+        open(|options, wake| {
+            let opened = open_output(&options.speaker, options.device_frames, wake);
+            SoundNews::Speaker(opened.map(Box::new).map_err(|why| device_failure(&why)))
         });
-        Ok(Self { voice, microphone: None, speaker: None, connected_at: None })
+        let devices = Devices::Opening { microphone: None, speaker: None };
+        Ok(Self { voice, options: options.clone(), microphone: None, speaker: None, connected_at: None, devices, desk })
     }
 
-    /// A device has opened; a file that opened late joins a call that is already running.
-    pub fn install_microphone(&mut self, microphone: Box<Microphone>) {
-        let gate = microphone.input.stream.gate().clone();
+    /// A device has opened, or another one took its place; a file that opened late joins a call that is already running.
+    /// What people are to be told of it.
+    pub fn handle(&mut self, news: SoundNews) -> Result<Option<Event>, Failure> {
+        match news {
+            SoundNews::Microphone(input) => {
+                let Input { samples, rate_hz, stream } = *input?;
+                self.install_microphone(samples, rate_hz, stream.gate().clone())?;
+                self.opened(AudioRole::Microphone, stream)?;
+                Ok(None)
+            }
+            SoundNews::Speaker(output) => {
+                let Output { samples, rate_hz, stream } = *output?;
+                let (health, gate) = (stream.health().clone(), stream.gate().clone());
+                self.install_speaker(samples, rate_hz, health, gate)?;
+                self.opened(AudioRole::Speaker, stream)?;
+                Ok(None)
+            }
+            SoundNews::Watch(news) => match *news {
+                WatchNews::Changed(change) => self.changed(change).map(Some),
+                // Everything stays as it was.
+                WatchNews::Refused { error, .. } => Ok(Some(Event::Failed(device_failure(&error)))),
+            },
+        }
+    }
+
+    fn changed(&mut self, change: Change) -> Result<Event, Failure> {
+        match change.sound {
+            audio::Sound::Captured { samples, rate_hz, gate, .. } => {
+                self.install_microphone(samples, rate_hz, gate)?;
+            }
+            audio::Sound::Played { samples, rate_hz, health, gate } => {
+                self.install_speaker(samples, rate_hz, health, gate)?;
+            }
+        }
+        let stand_in = match change.role {
+            AudioRole::Microphone => "silence",
+            AudioRole::Speaker | AudioRole::Ring => "null",
+        };
+        let to = change.to.unwrap_or_else(|| stand_in.to_owned());
+        Ok(Event::DeviceChanged { role: change.role, from: change.from, to, gap: change.gap })
+    }
+
+    fn install_microphone(&mut self, samples: rtrb::Consumer<f32>, rate_hz: u32, gate: Gate) -> Result<(), Failure> {
+        let resampler = Resampler::new(rate_hz, SAMPLE_RATE_HZ).map_err(|why| device_failure(&why))?;
         if let Some(at) = self.connected_at {
             gate.open(at);
         }
         self.microphone = Some(gate);
-        self.voice.send(VoiceCommand::SetMicrophone(Some(microphone)));
+        self.voice.send(VoiceCommand::SetMicrophone(Some(Box::new(Microphone { samples, resampler }))));
+        Ok(())
     }
 
-    pub fn install_speaker(&mut self, speaker: Box<Speaker>) {
-        let gate = speaker.output.stream.gate().clone();
+    fn install_speaker(
+        &mut self,
+        samples: rtrb::Producer<f32>,
+        rate_hz: u32,
+        health: std::sync::Arc<audio::StreamHealth>,
+        gate: Gate,
+    ) -> Result<(), Failure> {
+        let resampler = Resampler::new(SAMPLE_RATE_HZ, rate_hz).map_err(|why| device_failure(&why))?;
         if let Some(at) = self.connected_at {
             gate.open(at);
         }
         self.speaker = Some(gate);
-        self.voice.send(VoiceCommand::SetSpeaker(Some(speaker)));
+        self.voice.send(VoiceCommand::SetSpeaker(Some(Box::new(Speaker { samples, rate_hz, health, resampler }))));
+        Ok(())
+    }
+
+    /// Once both streams are open and one of them is a device, they are watched.
+    fn opened(&mut self, role: AudioRole, stream: Stream) -> Result<(), Failure> {
+        let Devices::Opening { microphone, speaker } = &mut self.devices else { return Ok(()) };
+        match role {
+            AudioRole::Microphone => *microphone = Some(stream),
+            AudioRole::Speaker | AudioRole::Ring => *speaker = Some(stream),
+        }
+        let (Some(_), Some(_)) = (&microphone, &speaker) else { return Ok(()) };
+        let (Some(microphone), Some(speaker)) = (microphone.take(), speaker.take()) else { return Ok(()) };
+        if microphone.device_id().is_none() && speaker.device_id().is_none() {
+            self.devices = Devices::Fakes { _microphone: microphone, _speaker: speaker };
+            return Ok(());
+        }
+        let options = WatchOptions {
+            microphone: (self.options.mic.clone(), microphone),
+            speaker: (self.options.speaker.clone(), speaker),
+            frames: self.options.device_frames,
+            wake: self.voice.wake(),
+        };
+        let desk = self.desk.clone();
+        // A desk that has gone needs no news any more.
+        let tell = move |news| drop(desk.blocking_send(DeskInput::Sound(SoundNews::Watch(Box::new(news)))));
+        let watch = Watch::start(options, tell).map_err(|why| device_failure(&why))?;
+        self.devices = Devices::Watched { _watch: watch };
+        Ok(())
     }
 
     pub fn add_peer(&self, peer: Box<Peer>) {
@@ -108,31 +204,13 @@ impl Sound {
 }
 
 /// Refuses what can be known to be wrong before anybody is called: a file that is no WAV, a device that is not there.
+/// Whether there is a default device matters only once somebody talks: it may be plugged in until then.
 pub(super) fn preflight(options: &AudioOptions) -> Result<(), Failure> {
-    let wanted_mic = match &options.mic {
-        SourceSpec::File { path, .. } => {
-            audio::read_wav(path).map_err(|why| device_failure(&why))?;
-            None
-        }
-        SourceSpec::Device(id) => Some(id),
-        SourceSpec::Default | SourceSpec::Tone { .. } | SourceSpec::Silence => None,
-    };
-    let wanted_speaker = match &options.speaker {
-        SinkSpec::Device(id) => Some(id),
-        SinkSpec::Default | SinkSpec::File(_) | SinkSpec::Null => None,
-    };
-    if wanted_mic.is_none() && wanted_speaker.is_none() {
-        return Ok(());
+    if options.mic != SourceSpec::Default {
+        audio::check_source(&options.mic).map_err(|why| device_failure(&why))?;
     }
-    let known = audio::devices().map_err(|why| device_failure(&why))?;
-    for id in [wanted_mic, wanted_speaker].into_iter().flatten() {
-        if !known.iter().any(|device| &device.id == id) {
-            return Err(Failure {
-                kind: FailureKind::Device,
-                retry: Retry::AfterUserAction,
-                detail: format!("there is no sound device \"{id}\"; `twocans devices` lists what there is"),
-            });
-        }
+    if options.speaker != SinkSpec::Default {
+        audio::check_sink(&options.speaker).map_err(|why| device_failure(&why))?;
     }
     Ok(())
 }
@@ -153,18 +231,6 @@ fn encoder_settings(options: &AudioOptions) -> EncoderSettings {
         fec: options.fec == Toggle::Auto,
         ..EncoderSettings::default()
     }
-}
-
-fn open_microphone(source: &SourceSpec, frames: u32, wake: Wake) -> Result<Box<Microphone>, Failure> {
-    let input = open_input(source, frames, wake).map_err(|why| device_failure(&why))?;
-    let resampler = Resampler::new(input.rate_hz, SAMPLE_RATE_HZ).map_err(|why| device_failure(&why))?;
-    Ok(Box::new(Microphone { input, resampler }))
-}
-
-fn open_speaker(sink: &SinkSpec, frames: u32, wake: Wake) -> Result<Box<Speaker>, Failure> {
-    let output = open_output(sink, frames, wake).map_err(|why| device_failure(&why))?;
-    let resampler = Resampler::new(SAMPLE_RATE_HZ, output.rate_hz).map_err(|why| device_failure(&why))?;
-    Ok(Box::new(Speaker { output, resampler }))
 }
 
 fn internal(why: impl std::fmt::Display) -> Failure {

@@ -6,13 +6,14 @@
 //! Everything that allocates (decoders, rings, resamplers) is made by the engine and handed over; what is no longer
 //! needed travels back, so that nothing is freed here either.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver as CommandReceiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::audio::{Input, Output, Wake};
+use crate::audio::{StreamHealth, Wake};
 use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket};
 use crate::link::Link;
 use crate::voice::{Encoder, LevelMeter, Mixer, Operation, Packetizer, Receiver, ReceiverStats, Resampler};
@@ -56,15 +57,18 @@ impl Peer {
     }
 }
 
-/// A microphone and what turns its sound into 48 kHz frames.
+/// This thread's end of a microphone, and what turns its sound into 48 kHz frames.
 pub(super) struct Microphone {
-    pub input: Input,
+    pub samples: rtrb::Consumer<f32>,
     pub resampler: Resampler,
 }
 
-/// A speaker and what turns 48 kHz frames into its rate.
+/// This thread's end of a speaker, and what turns 48 kHz frames into its rate.
 pub(super) struct Speaker {
-    pub output: Output,
+    pub samples: rtrb::Producer<f32>,
+    /// Hertz.
+    pub rate_hz: u32,
+    pub health: Arc<StreamHealth>,
     pub resampler: Resampler,
 }
 
@@ -315,7 +319,7 @@ impl VoiceLoop {
 impl Microphone {
     /// Fills `frame` when 10 ms have been captured.
     fn next_frame(&mut self, frame: &mut Frame) -> bool {
-        if let Ok(chunk) = self.input.samples.read_chunk(self.input.samples.slots()) {
+        if let Ok(chunk) = self.samples.read_chunk(self.samples.slots()) {
             let (first, second) = chunk.as_slices();
             self.resampler.push(first);
             self.resampler.push(second);
@@ -328,15 +332,15 @@ impl Microphone {
 impl Speaker {
     /// The ring must hold what the next callback takes, and a little for our own lateness.
     fn wants_frame(&self) -> bool {
-        let margin = self.output.rate_hz / 1000 * PLAYOUT_MARGIN_MS;
-        let callback = self.output.stream.health().callback_frames();
+        let margin = self.rate_hz / 1000 * PLAYOUT_MARGIN_MS;
+        let callback = self.health.callback_frames();
         self.waiting() < (callback + margin) as usize
     }
 
     fn push(&mut self, frame: &Frame) {
         self.resampler.push(frame);
-        let ready = self.resampler.available().min(self.output.samples.slots());
-        if let Ok(mut chunk) = self.output.samples.write_chunk(ready) {
+        let ready = self.resampler.available().min(self.samples.slots());
+        if let Ok(mut chunk) = self.samples.write_chunk(ready) {
             let (first, second) = chunk.as_mut_slices();
             self.resampler.pull(first);
             self.resampler.pull(second);
@@ -346,12 +350,12 @@ impl Speaker {
 
     /// Samples in the ring.
     fn waiting(&self) -> usize {
-        self.output.samples.buffer().capacity() - self.output.samples.slots()
+        self.samples.buffer().capacity() - self.samples.slots()
     }
 
     fn delay_ms(&self) -> f32 {
-        let ring = self.waiting() as f32 * 1000.0 / self.output.rate_hz as f32;
-        ring + self.output.stream.health().device_latency().as_secs_f32() * 1e3
+        let ring = self.waiting() as f32 * 1000.0 / self.rate_hz as f32;
+        ring + self.health.device_latency().as_secs_f32() * 1e3
     }
 }
 

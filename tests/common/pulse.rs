@@ -83,6 +83,18 @@ impl Pulse {
         Recording { child, file: into.to_owned() }
     }
 
+    /// Takes the device away that was made with `sink_name=` or `source_name=` and this name.
+    pub fn unplug(&self, name: &str) {
+        let listed = self.command("pactl").args(["list", "short", "modules"]).stdout(Stdio::piped()).output();
+        let modules = listed.expect("pactl was found").stdout;
+        let modules = String::from_utf8_lossy(&modules).into_owned();
+        let module =
+            modules.lines().find(|line| line.contains(&format!("_name={name} "))).expect("the device is there");
+        let number = module.split('\t').next().expect("a number");
+        let unloaded = self.command("pactl").args(["unload-module", number]).status();
+        assert!(unloaded.expect("pactl was found").success(), "{module}");
+    }
+
     /// Processor time of the server itself.
     pub fn pid(&self) -> u32 {
         self.server.id()

@@ -248,16 +248,16 @@ impl Desk {
     }
 
     pub(super) fn handle_sound(&mut self, news: SoundNews, now: Instant) {
-        let failed = match (news, &mut self.sound) {
-            (_, None) => return,
-            (SoundNews::Microphone(Ok(microphone)), Some(sound)) => return sound.install_microphone(microphone),
-            (SoundNews::Speaker(Ok(speaker)), Some(sound)) => return sound.install_speaker(speaker),
-            (SoundNews::Microphone(Err(why)) | SoundNews::Speaker(Err(why)), Some(_)) => why,
-        };
-        self.emit_at(now, Event::Failed(failed));
-        let calls: Vec<CallId> = self.calls.keys().copied().collect();
-        for call in calls {
-            self.switchboard.hang_up(call, EndReason::Device, now);
+        let Some(sound) = &mut self.sound else { return };
+        match sound.handle(news) {
+            Ok(told) => told.into_iter().for_each(|event| self.emit_at(now, event)),
+            Err(why) => {
+                self.emit_at(now, Event::Failed(why));
+                let calls: Vec<CallId> = self.calls.keys().copied().collect();
+                for call in calls {
+                    self.switchboard.hang_up(call, EndReason::Device, now);
+                }
+            }
         }
     }
 }
