@@ -19,6 +19,8 @@ const MAX_UFRAG_CHARS: usize = 256;
 const MAX_VERSIONS: usize = 16;
 /// An hour: no delay or jitter that anybody can mean is longer.
 const MAX_MS: f32 = 3_600_000.0;
+/// Longest mean burst that is told, packets.
+const MAX_BURST: f32 = 1000.0;
 
 /// A signalling message. Which ones mean something in which state is the business of [`State`](super::State).
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +74,8 @@ pub struct Invite {
 pub struct Quality {
     /// Packets lost before any repair (RFC 3550 §6.4.1), 0..1.
     pub fraction_lost: f32,
+    /// Packets lost in a row, mean; 0 when none was lost or a former version does not say.
+    pub mean_burst: f32,
     /// Played samples that were made up, 0..1.
     pub concealed: f32,
     /// Interarrival jitter (RFC 3550 §6.4.1).
@@ -230,6 +234,7 @@ impl Quality {
         let clamp = |value: f32, max: f32| if value.is_nan() { 0.0 } else { value.clamp(0.0, max) };
         Self {
             fraction_lost: clamp(self.fraction_lost, 1.0),
+            mean_burst: clamp(self.mean_burst, MAX_BURST),
             concealed: clamp(self.concealed, 1.0),
             jitter_ms: clamp(self.jitter_ms, MAX_MS),
             target_delay_ms: clamp(self.target_delay_ms, MAX_MS),
@@ -237,13 +242,13 @@ impl Quality {
     }
 
     fn to_wire(self) -> wire::Quality {
-        let Self { fraction_lost, concealed, jitter_ms, target_delay_ms } = self;
-        wire::Quality { fraction_lost, concealed, jitter_ms, target_delay_ms }
+        let Self { fraction_lost, mean_burst, concealed, jitter_ms, target_delay_ms } = self;
+        wire::Quality { fraction_lost, concealed, jitter_ms, target_delay_ms, mean_burst }
     }
 
     fn from_wire(quality: wire::Quality) -> Result<Self, MessageError> {
-        let wire::Quality { fraction_lost, concealed, jitter_ms, target_delay_ms } = quality;
-        let quality = Self { fraction_lost, concealed, jitter_ms, target_delay_ms };
+        let wire::Quality { fraction_lost, concealed, jitter_ms, target_delay_ms, mean_burst } = quality;
+        let quality = Self { fraction_lost, mean_burst, concealed, jitter_ms, target_delay_ms };
         check(quality == quality.clamped(), quality, "quality report")
     }
 }

@@ -87,4 +87,6 @@ pub struct Quality {
     pub jitter_ms: f32,
     #[prost(float, tag = "4")]
     pub target_delay_ms: f32,
+    #[prost(float, tag = "5")]
+    pub mean_burst: f32,
 }

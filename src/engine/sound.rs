@@ -7,13 +7,13 @@ use tokio::task::spawn_blocking;
 
 use super::desk::DeskInput;
 use super::voice_thread::{Microphone, Peer, PeerKey, Speaker, VoiceCommand, VoiceNews, VoiceThread};
-use super::{AudioOptions, Event, Failure, FailureKind, FrameLength, Retry, Toggle};
+use super::{AudioOptions, Event, Failure, FailureKind, FrameLength, Redundancy, Retry, Toggle};
 use crate::audio::{
     self, AudioRole, Change, Gate, Input, Output, SinkSpec, SourceSpec, Stream, Wake, Watch, WatchNews, WatchOptions,
     open_input, open_output,
 };
 use crate::base::SAMPLE_RATE_HZ;
-use crate::voice::{Encoder, EncoderSettings, Ptime, Resampler};
+use crate::voice::{Encoder, EncoderSettings, Protection, Ptime, Resampler, ResilienceSettings};
 
 /// Runs from the first call's dial or answer to the last call's end.
 pub(super) struct Sound {
@@ -175,6 +175,10 @@ impl Sound {
         self.voice.send(VoiceCommand::RemovePeer(key));
     }
 
+    pub fn protect(&self, key: PeerKey, protection: Protection) {
+        self.voice.send(VoiceCommand::Protect(key, protection));
+    }
+
     pub fn set_muted(&self, muted: bool) {
         self.voice.send(VoiceCommand::SetMuted(muted));
     }
@@ -219,18 +223,23 @@ pub(super) fn device_failure(why: &impl std::fmt::Display) -> Failure {
     Failure { kind: FailureKind::Device, retry: Retry::AfterUserAction, detail: why.to_string() }
 }
 
+/// What may be done about loss.
+pub(super) fn resilience_settings(options: &AudioOptions) -> ResilienceSettings {
+    let copies = match options.redundancy {
+        Redundancy::Auto => None,
+        Redundancy::Off => Some(0),
+        Redundancy::Copies(copies) => Some(copies),
+    };
+    ResilienceSettings { bitrate_bps: options.bitrate_bps, copies, fec: options.fec == Toggle::Auto }
+}
+
 /// What the options ask for; the rest are the values at which speech of one voice sounds best (media.md).
 fn encoder_settings(options: &AudioOptions) -> EncoderSettings {
     let ptime = match options.frame {
         FrameLength::Auto => Ptime::Ms20,
         FrameLength::Ms(ms) => Ptime::from_ms(ms).unwrap_or(Ptime::Ms20),
     };
-    EncoderSettings {
-        bitrate_bps: options.bitrate_bps,
-        ptime,
-        fec: options.fec == Toggle::Auto,
-        ..EncoderSettings::default()
-    }
+    EncoderSettings { bitrate_bps: options.bitrate_bps, ptime, fec: false, ..EncoderSettings::default() }
 }
 
 fn internal(why: impl std::fmt::Display) -> Failure {

@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::audio::{StreamHealth, Wake};
-use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket};
+use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, PayloadKind};
 use crate::link::Link;
-use crate::voice::{Encoder, LevelMeter, Mixer, Operation, Packetizer, Receiver, ReceiverStats, Resampler};
+use crate::voice::{
+    Encoder, LevelMeter, Mixer, Operation, Packetizer, Protection, Receiver, ReceiverStats, RedDistances, Resampler,
+};
 
 /// Commands waiting for the thread; the engine sends a handful per call.
 const COMMAND_QUEUE: usize = 64;
@@ -26,6 +28,8 @@ const PARK: Duration = Duration::from_millis(50);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// What the speaker's ring holds beyond one device callback: covers this thread's scheduling jitter.
 const PLAYOUT_MARGIN_MS: u32 = 5;
+/// As our descriptions have it; RED names it again for each copy (RFC 2198 §3).
+const OPUS_PAYLOAD_TYPE: u8 = 111;
 /// Most frames made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
 const MAX_FRAMES_PER_WAKE: usize = 12;
 
@@ -40,6 +44,7 @@ pub(super) struct Peer {
     incoming: rtrb::Consumer<IncomingPacket>,
     receiver: Receiver,
     packetizer: Packetizer,
+    protection: Protection,
     /// What this peer adds to the mix.
     frame: Frame,
     heard: bool,
@@ -52,8 +57,9 @@ impl Peer {
         incoming: rtrb::Consumer<IncomingPacket>,
         receiver: Receiver,
         packetizer: Packetizer,
+        protection: Protection,
     ) -> Self {
-        Self { key, link, incoming, receiver, packetizer, frame: [0.0; FRAME_SAMPLES], heard: false }
+        Self { key, link, incoming, receiver, packetizer, protection, frame: [0.0; FRAME_SAMPLES], heard: false }
     }
 }
 
@@ -77,6 +83,8 @@ pub(super) enum VoiceCommand {
     SetSpeaker(Option<Box<Speaker>>),
     AddPeer(Box<Peer>),
     RemovePeer(PeerKey),
+    /// What to do about this peer's loss from now on.
+    Protect(PeerKey, Protection),
     SetMuted(bool),
     SetDeafened(bool),
 }
@@ -107,6 +115,8 @@ pub(super) enum Retired {
 pub(super) struct VoiceReport {
     pub stats: ReceiverStats,
     pub ptime_ms: u32,
+    /// Copies of earlier packets in each packet that we send.
+    pub red: u8,
     pub fec: bool,
     /// Sound waiting between the mixer and the loudspeaker, milliseconds.
     pub speaker_delay_ms: f32,
@@ -223,15 +233,43 @@ impl VoiceLoop {
                     self.retire(Retired::Speaker(old));
                 }
             }
-            VoiceCommand::AddPeer(peer) => self.peers.push(peer),
+            VoiceCommand::AddPeer(peer) => {
+                self.peers.push(peer);
+                self.follow_protection();
+            }
+            VoiceCommand::Protect(key, protection) => {
+                if let Some(peer) = self.peers.iter_mut().find(|peer| peer.key == key) {
+                    peer.protection = protection;
+                    self.follow_protection();
+                }
+            }
             VoiceCommand::RemovePeer(key) => {
                 if let Some(at) = self.peers.iter().position(|peer| peer.key == key) {
                     let gone = self.peers.swap_remove(at);
                     self.retire(Retired::Peer(gone));
+                    self.follow_protection();
                 }
             }
             VoiceCommand::SetMuted(muted) => self.muted = muted,
             VoiceCommand::SetDeafened(deafened) => self.deafened = deafened,
+        }
+    }
+
+    /// One encoder serves all peers: it does what the one with the worst path needs. Copies are each link's own.
+    fn follow_protection(&mut self) {
+        let mut settings = *self.encoder.settings();
+        let of_peers = || self.peers.iter().map(|peer| peer.protection);
+        if let Some(bitrate_bps) = of_peers().map(|protection| protection.bitrate_bps).min() {
+            settings.bitrate_bps = bitrate_bps;
+        }
+        settings.expected_loss_percent = of_peers().map(|protection| protection.fec_for_percent).max().unwrap_or(0);
+        settings.fec = settings.expected_loss_percent > 0;
+        if let Err(why) = self.encoder.apply(&settings) {
+            tracing::debug!(%why, "the encoder keeps its settings");
+        }
+        for peer in &mut self.peers {
+            let red = if peer.link.accepts(PayloadKind::Red) { peer.protection.red } else { RedDistances::NONE };
+            peer.packetizer.set_red(red, OPUS_PAYLOAD_TYPE);
         }
     }
 
@@ -309,7 +347,8 @@ impl VoiceLoop {
         let (mic_dbfs, speaker_dbfs) = (self.mic_level.dbfs(), self.speaker_level.dbfs());
         for peer in &mut self.peers {
             let stats = peer.receiver.statistics();
-            let report = VoiceReport { stats, ptime_ms, fec, speaker_delay_ms, mic_dbfs, speaker_dbfs };
+            let red = peer.protection.red.depth() as u8;
+            let report = VoiceReport { stats, ptime_ms, red, fec, speaker_delay_ms, mic_dbfs, speaker_dbfs };
             // The engine reads a report a second; one that does not fit is superseded by the next.
             let _ = self.news.try_send(VoiceNews::Report { key: peer.key, report });
         }

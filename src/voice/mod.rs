@@ -19,6 +19,7 @@ pub mod quality;
 mod receiver;
 pub mod red;
 mod resample;
+mod resilience;
 
 pub use encoder::{EncodedFrame, Encoder, EncoderSettings, Ptime};
 pub use jitter::{Inserted, JitterBuffer, JitterSettings, JitterStats, Operation, PacketHeader};
@@ -28,3 +29,4 @@ pub use opus::{OpusError, version as opus_version};
 pub use packetizer::{MAX_DISTANCE, Packetizer, RedDistances};
 pub use receiver::{Receiver, ReceiverSettings, ReceiverStats};
 pub use resample::{ResampleError, Resampler};
+pub use resilience::{LossReport, Protection, Resilience, ResilienceSettings};

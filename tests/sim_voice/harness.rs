@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use twocans::base::{FRAME_SAMPLES, Frame, IncomingPacket, MediaTime, OutgoingPacket, SeqNo};
 use twocans::voice::{
-    Encoder, EncoderSettings, JitterSettings, JitterStats, Operation, Packetizer, Receiver, RedDistances,
+    Encoder, EncoderSettings, JitterSettings, JitterStats, LossReport, Operation, Packetizer, Protection, Receiver,
+    RedDistances, Resilience, ResilienceSettings,
 };
 
 use crate::network::{Network, Random};
@@ -16,6 +17,8 @@ pub struct Scenario {
     pub seconds: f64,
     pub encoder: EncoderSettings,
     pub red: RedDistances,
+    /// The sender follows the receiver's reports; then `red` is only what it begins with.
+    pub resilience: Option<ResilienceSettings>,
     pub jitter: JitterSettings,
     /// The sender's clock runs so much faster than the receiver's.
     pub drift_ppm: f64,
@@ -30,6 +33,7 @@ impl Default for Scenario {
             seconds: 30.0,
             encoder: EncoderSettings { dtx: false, ..EncoderSettings::default() },
             red: RedDistances::NONE,
+            resilience: None,
             jitter: JitterSettings::default(),
             drift_ppm: 0.0,
             phase_ms: 3.3,
@@ -82,6 +86,7 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
     let mut sender = Sender::new(scenario, speech);
     let mut receiver = Receiver::new(scenario.jitter).expect("default settings are valid");
     let mut random = Random::new(scenario.seed);
+    let mut resilience = scenario.resilience.map(Resilience::new);
     let mut on_the_way: Vec<(f64, u64, IncomingPacket)> = Vec::new();
     let epoch = Instant::now();
     let instant = |ms: f64| epoch + Duration::from_secs_f64(ms / 1000.0);
@@ -128,11 +133,25 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
         outcome.operations.push(operation);
         outcome.played.extend_from_slice(&frame);
         if tick % 100 == 99 {
-            outcome.stats.push(receiver.statistics());
+            let before = outcome.stats.last().copied().unwrap_or_default();
+            let stats = receiver.statistics();
+            outcome.stats.push(stats);
+            if let Some(resilience) = &mut resilience {
+                sender.protect(resilience.update(loss_between(&before, &stats)));
+            }
         }
     }
     outcome.payload_bits_per_second = payload_bytes as f64 * 8.0 / scenario.seconds;
     outcome
+}
+
+/// What the receiver reports of a second.
+fn loss_between(before: &JitterStats, after: &JitterStats) -> LossReport {
+    let (lost, received) = (after.lost.saturating_sub(before.lost), after.packets - before.packets);
+    LossReport {
+        fraction_lost: lost as f32 / (lost + received).max(1) as f32,
+        mean_burst: lost as f32 / (after.gaps - before.gaps).max(1) as f32,
+    }
 }
 
 /// A microphone that plays a recording in a loop.
@@ -159,6 +178,15 @@ impl<'a> Sender<'a> {
             frames: 0,
             frame_ms: 10.0 / (1.0 + scenario.drift_ppm * 1e-6),
         }
+    }
+
+    fn protect(&mut self, protection: Protection) {
+        let mut settings = *self.encoder.settings();
+        settings.bitrate_bps = protection.bitrate_bps;
+        settings.expected_loss_percent = protection.fec_for_percent;
+        settings.fec = protection.fec_for_percent > 0;
+        self.encoder.apply(&settings).expect("valid settings");
+        self.packetizer.set_red(protection.red, 111);
     }
 
     /// The next packet that was complete at `now_ms`.

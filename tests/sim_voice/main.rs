@@ -8,7 +8,7 @@ mod network;
 use harness::{Outcome, Scenario, looped, simulate, speech};
 use network::Network;
 use twocans::base::SampleCount;
-use twocans::voice::{EncoderSettings, JitterSettings, Ptime, RedDistances, quality};
+use twocans::voice::{EncoderSettings, JitterSettings, Ptime, RedDistances, ResilienceSettings, quality};
 
 /// Delay of a packet's first sample when the network adds nothing and playout follows at once: collecting the packet.
 fn packet_ms(scenario: &Scenario) -> f64 {
@@ -143,4 +143,51 @@ fn speech_survives_loss_better_with_each_kind_of_redundancy() {
     assert!(concealed < clean - 1.0, "concealed {concealed:.2}");
     assert!(fec > concealed + 0.4, "in-band FEC {fec:.2} over {concealed:.2}");
     assert!(red > fec && red >= 4.0, "RED {red:.2} over {fec:.2}");
+}
+
+/// The sender does what the receiver's reports call for, beginning with nothing.
+fn adapting() -> Scenario {
+    let resilience = ResilienceSettings { bitrate_bps: 32_000, copies: None, fec: true };
+    Scenario { seconds: 60.0, resilience: Some(resilience), ..Scenario::default() }
+}
+
+/// Losses of the Opus project's model of real ones, 60 s each; the sender adapts.
+#[test]
+fn bursts_of_loss_are_survived_at_about_fifty_kilobits() {
+    let (recording, scenario) = (speech("alice"), adapting());
+    for (percent, at_least) in [(10, 2.9), (20, 2.8), (30, 2.7)] {
+        let mut outcomes: Vec<(f32, f64, f64)> = (1..=5)
+            .map(|seed| {
+                let trace = format!("{}/tests/sim_voice/traces/burst{percent}-{seed}.txt", env!("CARGO_MANIFEST_DIR"));
+                let trace = std::fs::read_to_string(trace).expect("the trace is there");
+                let outcome = simulate(&scenario, &recording, network::recorded_loss(&trace));
+                let buffer_ms = outcome.mean_delay_ms(5e3, 60e3) - 40.0 - packet_ms(&scenario);
+                (pesq(&outcome, &recording), outcome.payload_bits_per_second / 1e3, buffer_ms)
+            })
+            .collect();
+        outcomes.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mean = |of: fn(&(f32, f64, f64)) -> f64| outcomes.iter().map(of).sum::<f64>() / 5.0;
+        let (median, kilobits, buffer_ms) = (outcomes[2].0, mean(|o| o.1), mean(|o| o.2));
+        println!(
+            "bursts of {percent} %: PESQ-WB {outcomes:.2?}, median {median:.2}; {kilobits:.1} kb/s; buffer {buffer_ms:.0} ms"
+        );
+        assert!(median >= at_least, "{percent} %: {median:.2}");
+        assert!(kilobits <= 54.0 && buffer_ms <= 80.0, "{kilobits:.1} kb/s, {buffer_ms:.0} ms");
+    }
+}
+
+#[test]
+fn scattered_loss_is_answered_with_copies() {
+    let (recording, scenario) = (speech("alice"), adapting());
+    let without = Scenario { resilience: None, ..scenario.clone() };
+    for (share, gain) in [(0.02, 0.4), (0.05, 0.8), (0.2, 1.8)] {
+        let score = |scenario: &Scenario| {
+            let outcome = simulate(scenario, &recording, network::random_loss(share));
+            assert!(outcome.payload_bits_per_second <= 76e3, "{}", outcome.payload_bits_per_second);
+            pesq(&outcome, &recording)
+        };
+        let (plain, adapted) = (score(&without), score(&scenario));
+        println!("random loss of {:.0} %: PESQ-WB {plain:.2} without, {adapted:.2} with copies", share * 100.0);
+        assert!(adapted >= plain + gain);
+    }
 }

@@ -22,7 +22,8 @@ fn example() -> Vec<(&'static str, Message)> {
         versions: vec![1],
         sent_unix_s: Some(1_767_225_600),
     };
-    let quality = Quality { fraction_lost: 0.25, concealed: 0.5, jitter_ms: 12.5, target_delay_ms: 60.0 };
+    let quality =
+        Quality { fraction_lost: 0.25, mean_burst: 0.0, concealed: 0.5, jitter_ms: 12.5, target_delay_ms: 60.0 };
     vec![
         ("invite", Message::Invite(invite)),
         ("ring", Message::Ring),

@@ -12,11 +12,11 @@ use super::commands::random;
 use super::reports::LastCounters;
 use crate::audio::Ringing;
 use crate::base::{CallId, EndReason, Person, SeqNo};
-use crate::call::{CallEvent, InviteReply, LinkNews as CallNews, Message, Route};
+use crate::call::{CallEvent, InviteReply, LinkNews as CallNews, Message, Quality, Route};
 use crate::engine::link_task::{LinkJob, LinkNews, LinkTask};
 use crate::engine::ringer::Ringer;
 use crate::engine::session::{Invitation, SessionHandle, SessionId, Verdict};
-use crate::engine::sound::{Sound, SoundNews};
+use crate::engine::sound::{Sound, SoundNews, resilience_settings};
 use crate::engine::tally::Tally;
 use crate::engine::voice_thread::{Peer, PeerKey};
 use crate::engine::{
@@ -26,7 +26,7 @@ use crate::identity::safety_words;
 use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Role};
 use crate::rendezvous::RingFailure;
 use crate::store::HistoryEntry;
-use crate::voice::{Packetizer, Receiver, ReceiverSettings};
+use crate::voice::{LossReport, Packetizer, Receiver, ReceiverSettings, Resilience};
 
 pub(super) struct LiveCall {
     pub peer: Person,
@@ -44,6 +44,8 @@ pub(super) struct LiveCall {
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
     pub tally: Tally,
+    /// What to do about the loss that the peer reports.
+    pub resilience: Resilience,
     /// Counters at the last report.
     pub last: LastCounters,
     pub key: PeerKey,
@@ -108,6 +110,7 @@ impl Desk {
             path: None,
             stats: None,
             tally: Tally::default(),
+            resilience: Resilience::new(resilience_settings(&self.options.audio)),
             last: LastCounters::default(),
             key: self.new_peer_key(),
             sessions: Vec::new(),
@@ -243,7 +246,8 @@ impl Desk {
             }
         };
         let packetizer = Packetizer::new(SeqNo(u16::from_ne_bytes(random())));
-        let peer = Peer::new(live.key, link.clone(), incoming, receiver, packetizer);
+        let protection = live.resilience.protection();
+        let peer = Peer::new(live.key, link.clone(), incoming, receiver, packetizer, protection);
         sound.add_peer(Box::new(peer));
     }
 
@@ -340,8 +344,14 @@ impl Desk {
                 self.emit_at(now, Event::Muted { call, by_peer: true, muted });
             }
             CallEvent::PeerHeld(held) => self.emit_at(now, Event::Held { call, by_peer: true, held }),
-            // What the peer says of our sound steers redundancy; see `voice`.
-            CallEvent::Quality(_) => {}
+            CallEvent::Quality(quality) => {
+                let Quality { fraction_lost, mean_burst, .. } = quality;
+                let before = live.resilience.protection();
+                let protection = live.resilience.update(LossReport { fraction_lost, mean_burst });
+                if let Some(sound) = self.sound.as_ref().filter(|_| protection != before) {
+                    sound.protect(live.key, protection);
+                }
+            }
             CallEvent::CloseSignalling => live.sessions.clear(),
             CallEvent::NoCommonVersion { theirs } => self.emit_at(now, Event::Failed(too_different(&theirs))),
             CallEvent::Replaced { by } => {

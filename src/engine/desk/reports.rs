@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Desk, DeskInput};
 use crate::base::{CallId, FRAME_MS};
-use crate::call::LinkNews as CallNews;
+use crate::call::{LinkNews as CallNews, Quality};
 use crate::engine::usage::Usage;
 use crate::engine::voice_thread::{PeerKey, VoiceNews, VoiceReport};
 use crate::engine::{Event, NetTotals, NodeTotals, PeerStats};
@@ -27,6 +27,8 @@ pub(super) struct LastCounters {
 struct SinceLast {
     loss: Option<f32>,
     concealed: Option<f32>,
+    /// Packets; 0 when none was lost.
+    mean_burst: f32,
     tx_bps: Option<u32>,
     rx_bps: Option<u32>,
 }
@@ -34,6 +36,7 @@ struct SinceLast {
 impl LastCounters {
     fn advance(&mut self, heard: ReceiverStats, sent_bytes: u64, received_bytes: u64, now: Instant) -> SinceLast {
         let lost = heard.lost.saturating_sub(self.heard.lost);
+        let gaps = heard.gaps.saturating_sub(self.heard.gaps);
         let packets = heard.packets.saturating_sub(self.heard.packets);
         let concealed = heard.concealed_samples.saturating_sub(self.heard.concealed_samples);
         let played = heard.total_samples.saturating_sub(self.heard.total_samples);
@@ -42,6 +45,7 @@ impl LastCounters {
         let since = SinceLast {
             loss: share(lost, lost + packets),
             concealed: share(concealed, played),
+            mean_burst: lost as f32 / gaps.max(1) as f32,
             tx_bps: rate(sent_bytes, self.sent_bytes),
             rx_bps: rate(received_bytes, self.received_bytes),
         };
@@ -104,7 +108,7 @@ impl Desk {
             }),
             tx_bps: since.tx_bps,
             rx_bps: since.rx_bps,
-            red: 0,
+            red: report.red,
             fec: report.fec,
             dred_ms: 0,
             mic_dbfs: Some(report.mic_dbfs),
@@ -112,9 +116,18 @@ impl Desk {
             cpu: usage.cpu,
             rss_mb: usage.rss_mb,
         };
+        let quality = Quality {
+            fraction_lost: since.loss.unwrap_or(0.0),
+            mean_burst: since.mean_burst,
+            concealed: since.concealed.unwrap_or(0.0),
+            jitter_ms: heard.jitter_ms,
+            target_delay_ms: heard.target_delay_ms,
+        };
         live.tally.add(&stats);
         live.stats = Some(stats.clone());
         self.emit(Event::Stats(stats));
+        // The peer decides by it what to do about loss.
+        self.switchboard.report_quality(call, quality, Instant::now());
     }
 
     /// Asks the network what it did; the answer comes as an input.

@@ -230,8 +230,8 @@ impl JitterBuffer {
     pub(super) fn adapt(&mut self, wanted: usize) -> Option<Operation> {
         self.follow_noise_floor();
         let excess = self.playout_lag() - self.delay.target_lag();
-        let (too_late, too_early) = (excess >= MIN_LAG as i64, excess < 0);
-        self.hurry = excess >= FAST_EXCESS || (self.hurry && too_late);
+        let (too_late, too_early) = (excess >= TRIMMED_FROM, excess < 0);
+        self.hurry = excess >= FAST_EXCESS || (self.hurry && excess >= MIN_LAG as i64);
         self.impatience = match () {
             () if too_late => self.impatience.max(0) + excess * wanted as i64,
             () if too_early => self.impatience.min(0) + excess * wanted as i64,
@@ -260,7 +260,12 @@ impl JitterBuffer {
         };
         let spare = self.sync.future_len().saturating_sub(wanted);
         let tolerance = self.tolerance(correlation);
-        let removed = self.stretch.accelerate(&mut self.sync, spare.min(excess as usize), tolerance);
+        let most = spare.min(excess as usize);
+        let removed = if most < MIN_LAG {
+            self.stretch.trim(&mut self.sync, most, tolerance)
+        } else {
+            self.stretch.accelerate(&mut self.sync, most, tolerance)
+        };
         self.counters.removed += removed as u64;
         self.stretched(removed, Operation::Accelerate)
     }
@@ -312,6 +317,8 @@ const END_OF_PATIENCE: i64 = 6 * PATIENCE;
 const END_OF_PATIENCE_EXPANDING: i64 = PATIENCE;
 /// Mean square of −60 dBFS, a quiet room.
 pub(super) const INITIAL_NOISE_FLOOR: f32 = 1e-6;
+/// Less than a pitch period is taken out of pauses only, and not for less than half a millisecond.
+const TRIMMED_FROM: i64 = 24;
 const PACE_OF_EXPANDING: i64 = 960;
 /// 40 ms and 20 ms too much.
 const FAST_EXCESS: i64 = 1920;

@@ -12,6 +12,8 @@ pub struct JitterStats {
     pub packets: u64,
     /// Packets sent, as far as sequence numbers tell, that never came.
     pub lost: u64,
+    /// Times that packets were missing between two that came: `lost` by `gaps` is the mean length of a burst.
+    pub gaps: u64,
     /// Packets that came after their playout.
     pub late: u64,
     pub duplicates: u64,
@@ -67,6 +69,7 @@ pub(super) struct Counters {
     past_packets: u64,
     past_expected: u64,
     past_duplicates: u64,
+    past_gaps: u64,
     since_reading: Means,
 }
 
@@ -113,6 +116,7 @@ impl Counters {
         self.past_packets += source.received();
         self.past_expected += source.expected();
         self.past_duplicates += source.duplicates();
+        self.past_gaps += source.gaps();
     }
 
     /// `target`: samples above the fastest packet.
@@ -123,6 +127,7 @@ impl Counters {
         JitterStats {
             packets,
             lost: expected.saturating_sub(packets),
+            gaps: self.past_gaps + source.map_or(0, Source::gaps),
             late: self.late,
             duplicates: self.past_duplicates + source.map_or(0, Source::duplicates),
             invalid: self.invalid,

@@ -63,6 +63,17 @@ impl Stretch {
         lag
     }
 
+    /// Takes less than a pitch period out of a pause, where nothing is heard of it; returns how many samples went.
+    pub fn trim(&mut self, sync: &mut SyncBuffer, samples: usize, tolerance: Tolerance) -> usize {
+        let future = sync.future();
+        let is_quiet = mean_square(&future[..WINDOW.min(future.len())]) <= tolerance.quiet_mean_square;
+        if !is_quiet || future.len() < WINDOW.max(2 * samples) {
+            return 0;
+        }
+        sync.remove(samples, samples);
+        samples
+    }
+
     /// Lengthens the future by one pitch period; returns how many samples came.
     pub fn preemptive_expand(&mut self, sync: &mut SyncBuffer, tolerance: Tolerance) -> usize {
         let (line, play) = sync.line();

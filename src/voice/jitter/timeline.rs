@@ -23,6 +23,7 @@ pub(super) struct Source {
     covered: u128,
     received: u64,
     duplicates: u64,
+    gaps: u64,
     transit: Option<Transit>,
     jitter_samples: f64,
 }
@@ -52,6 +53,7 @@ impl Source {
             covered: 0,
             received: 0,
             duplicates: 0,
+            gaps: 0,
             transit: None,
             jitter_samples: 0.0,
         }
@@ -88,6 +90,7 @@ impl Source {
         self.received += 1;
         self.first_seq = self.first_seq.min(position.seq);
         let steps = position.seq - self.newest_seq.1;
+        self.gaps += u64::from(steps > 1);
         if steps > 0 {
             self.seen = if steps < 128 { self.seen << steps } else { 0 };
             self.covered = if steps < 128 { self.covered << steps } else { 0 };
@@ -132,6 +135,11 @@ impl Source {
             }
         }
         self.transit = Some(Transit { arrival, time });
+    }
+
+    /// Times that numbers were skipped.
+    pub fn gaps(&self) -> u64 {
+        self.gaps
     }
 
     pub fn jitter_ms(&self) -> f32 {
