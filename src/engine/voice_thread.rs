@@ -3,7 +3,7 @@
 //! It sleeps until a device callback unparks it, never by a timer of its own (the park timeout only bounds how long a
 //! command waits while no device runs). The microphone's ring is drained in 10 ms frames, encoded once for all peers.
 //! Playout has one clock, the speaker: whenever its ring runs low another frame is mixed from the peers' jitter buffers.
-//! Everything that allocates (decoders, rings, resamplers) is made by the engine and handed over; what is no longer
+//! Everything that allocates (decoders, rings, resamplers, the audio processing) is made by the engine and handed over; what is no longer
 //! needed travels back, so that nothing is freed here either.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::audio::{StreamHealth, Wake};
 use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket};
 use crate::link::Link;
-use crate::voice::{Encoder, LevelMeter, Mixer, Operation, Packetizer, Receiver, ReceiverStats, Resampler};
+use crate::voice::{Apm, Encoder, LevelMeter, Mixer, Operation, Packetizer, Receiver, ReceiverStats, Resampler};
 
 /// Commands waiting for the thread; the engine sends a handful per call.
 const COMMAND_QUEUE: usize = 64;
@@ -77,6 +77,8 @@ pub(super) enum VoiceCommand {
     SetSpeaker(Option<Box<Speaker>>),
     AddPeer(Box<Peer>),
     RemovePeer(PeerKey),
+    /// What happens to the microphone's sound from now on.
+    SetApm(Box<Apm>),
     SetMuted(bool),
     SetDeafened(bool),
 }
@@ -100,6 +102,7 @@ pub(super) enum Retired {
     Peer(Box<Peer>),
     Microphone(Box<Microphone>),
     Speaker(Box<Speaker>),
+    Apm(Box<Apm>),
 }
 
 /// One second of one peer, as the voice thread sees it.
@@ -160,6 +163,7 @@ impl Drop for VoiceThread {
 struct VoiceLoop {
     queue: CommandReceiver<VoiceCommand>,
     news: mpsc::Sender<VoiceNews>,
+    apm: Box<Apm>,
     encoder: Encoder,
     mixer: Mixer,
     microphone: Option<Box<Microphone>>,
@@ -178,6 +182,7 @@ impl VoiceLoop {
         Self {
             queue,
             news,
+            apm: Box::default(),
             encoder,
             mixer: Mixer::new(),
             microphone: None,
@@ -230,6 +235,10 @@ impl VoiceLoop {
                     self.retire(Retired::Peer(gone));
                 }
             }
+            VoiceCommand::SetApm(new) => {
+                let old = std::mem::replace(&mut self.apm, new);
+                self.retire(Retired::Apm(old));
+            }
             VoiceCommand::SetMuted(muted) => self.muted = muted,
             VoiceCommand::SetDeafened(deafened) => self.deafened = deafened,
         }
@@ -240,11 +249,12 @@ impl VoiceLoop {
         let _ = self.news.try_send(VoiceNews::Retired(retired));
     }
 
-    /// Microphone → 10 ms frames → one Opus packet → every link.
+    /// Microphone → 10 ms frames → echo, noise, gain → one Opus packet → every link.
     fn capture(&mut self) {
         let Some(microphone) = &mut self.microphone else { return };
         let mut frame: Frame = [0.0; FRAME_SAMPLES];
         while microphone.next_frame(&mut frame) {
+            self.apm.process_capture(&mut frame);
             self.mic_level.push(&frame);
             if self.muted || self.deafened {
                 frame.fill(0.0);
@@ -270,6 +280,8 @@ impl VoiceLoop {
                 break;
             }
             let frame = self.mixed_frame();
+            // Only what is really played can come back as an echo.
+            self.apm.process_render(&frame);
             speaker.push(&frame);
         }
         self.speaker = Some(speaker);
