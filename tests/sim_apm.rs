@@ -161,7 +161,7 @@ fn echo_alone_falls_at_every_delay() {
             let out = process(settings, &far, &mic);
             let (first, then) = (erle_db(&mic, &out, seconds(0.5, 3.0)), erle_db(&mic, &out, seconds(3.0, 20.0)));
             println!("{delay_ms} ms, {settings:?}: echo −{first:.1} dB within 3 s, then −{then:.1} dB");
-            assert!(first >= 20.0 && then >= 40.0, "{delay_ms} ms, {settings:?}: {first:.1} dB, {then:.1} dB");
+            assert!(first >= 28.0 && then >= 42.0, "{delay_ms} ms, {settings:?}: {first:.1} dB, {then:.1} dB");
         }
     }
 }
@@ -176,17 +176,17 @@ fn echo_falls_though_the_clocks_differ_the_loudspeaker_distorts_and_the_room_cha
     for drift_ppm in [100.0, -100.0] {
         let erle = falls(&echo(&far, Room { drift_ppm, ..Room::default() }), 3.0);
         println!("clocks {drift_ppm:+} ppm apart: echo −{erle:.1} dB");
-        assert!(erle >= 20.0, "{drift_ppm} ppm: {erle:.1} dB");
+        assert!(erle >= 33.0, "{drift_ppm} ppm: {erle:.1} dB");
     }
     let erle = falls(&echo(&far, Room { distortion: 0.3, ..Room::default() }), 3.0);
     println!("distorting loudspeaker: echo −{erle:.1} dB");
-    assert!(erle >= 30.0, "{erle:.1} dB");
+    assert!(erle >= 42.0, "{erle:.1} dB");
     // Somebody carries the laptop into another room after 10 s.
     let (one, other) = (echo(&far, Room::default()), echo(&far, Room { seed: 5, delay_ms: 90, ..Room::default() }));
     let moved: Vec<f32> = one[..10 * RATE].iter().chain(&other[10 * RATE..]).copied().collect();
     let erle = falls(&moved, 12.0);
     println!("another room: echo −{erle:.1} dB from 2 s after the move on");
-    assert!(erle >= 30.0, "{erle:.1} dB");
+    assert!(erle >= 42.0, "{erle:.1} dB");
 }
 
 #[test]
@@ -195,13 +195,13 @@ fn the_gain_control_does_not_raise_what_is_left_of_the_echo() {
     let mic = sum(&[&echo(&far, Room::default())]);
     let left = dbfs(&process(ApmSettings::default(), &far, &mic)[seconds(3.0, 20.0)]);
     println!("everything on: {left:.1} dBFS of the echo are left");
-    assert!(left <= -55.0, "{left:.1} dBFS");
+    assert!(left <= -62.0, "{left:.1} dBFS");
 }
 
 /// Both speak at once for 9.5 s, after 10 s of Bob alone.
 #[test]
 fn double_talk_leaves_most_of_the_near_voice() {
-    for (echo_dbfs, at_most) in [(-26.0, 0.3), (-36.0, 0.15)] {
+    for (echo_dbfs, at_most) in [(-26.0, 0.25), (-36.0, 0.11)] {
         for delay_ms in [30, 120, 250] {
             for settings in [AEC, AEC_AND_NOISE] {
                 let (cut, pesq) = double_talk(settings, Room { delay_ms, echo_dbfs, ..Room::default() });
@@ -225,9 +225,9 @@ fn the_near_voice_alone_stays_as_it_is() {
         (AEC, 4.0),
         (AEC_AND_NOISE, 4.0),
         (ApmSettings { gain_control: true, ..ApmSettings::OFF }, 4.0),
-        (ApmSettings { noise: Noise::Strong, ..ApmSettings::OFF }, 3.0),
-        (ApmSettings { noise: Noise::Strong, ..ApmSettings::default() }, 3.0),
-        (ApmSettings::default(), 4.0),
+        (ApmSettings { noise: Noise::Strong, ..ApmSettings::OFF }, 4.1),
+        (ApmSettings { noise: Noise::Strong, ..ApmSettings::default() }, 4.0),
+        (ApmSettings::default(), 3.9),
     ] {
         let out = process(settings, &silence, &mic);
         let talk = seconds(1.0, 11.0);
@@ -252,7 +252,7 @@ fn noise_falls_and_strong_suppression_takes_more() {
     };
     let (standard, strong) = (fall(Noise::Standard), fall(Noise::Strong));
     println!("noise in a pause: standard −{standard:.1} dB, strong −{strong:.1} dB");
-    assert!(standard >= 8.0 && strong >= standard + 6.0, "{standard:.1} dB, {strong:.1} dB");
+    assert!(standard >= 4.5 && strong >= standard + 6.0, "{standard:.1} dB, {strong:.1} dB");
 }
 
 #[test]
@@ -266,5 +266,5 @@ fn quiet_and_loud_voices_come_closer() {
     };
     let (quiet, loud) = (level(-46.0), level(-16.0));
     println!("voices of −46 and −16 dBFS come out at {quiet:.1} and {loud:.1} dBFS");
-    assert!(quiet >= -36.0 && loud <= -14.0 && loud - quiet <= 20.0, "{quiet:.1} dBFS, {loud:.1} dBFS");
+    assert!(quiet >= -28.0 && loud <= -14.0 && loud - quiet <= 12.0, "{quiet:.1} dBFS, {loud:.1} dBFS");
 }

@@ -69,11 +69,12 @@ impl GainControl {
     }
 }
 
-/// WebRTC's own figures.
+/// WebRTC's own figures, but for the gain at the start: 15 dB there, which drives common microphones into the limiter
+/// until the first words have been heard.
 const TUNING: AdaptiveDigitalConfig = AdaptiveDigitalConfig {
     headroom_db: 5.0,
     max_gain_db: 50.0,
-    initial_gain_db: 15.0,
+    initial_gain_db: 6.0,
     max_gain_change_db_per_second: 6.0,
     max_output_noise_level_dbfs: -50.0,
 };

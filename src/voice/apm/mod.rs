@@ -55,7 +55,7 @@ impl Default for ApmSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Noise {
     Off,
-    /// WebRTC's NS: steady noise falls by 12 dB, speech is left alone.
+    /// WebRTC's NS: steady noise falls by 6 dB, speech is left alone.
     #[default]
     Standard,
     /// RNNoise, a neural network: also takes keyboards and voices in the background down, and now and then some speech.

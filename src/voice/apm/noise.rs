@@ -8,11 +8,13 @@ use super::{BANDS, Bands};
 use crate::base::{FRAME_SAMPLES, Frame};
 
 /// WebRTC's NS on three bands: the lowest is filtered, the others follow its upper end.
+///
+/// Its mildest level: with 12 dB speech alone loses 0.2 MOS (`tests/sim_apm.rs`).
 pub(super) struct StandardNoise(NoiseSuppressor);
 
 impl StandardNoise {
     pub fn new() -> Self {
-        Self(NoiseSuppressor::new_with_bands(NsConfig { target_level: SuppressionLevel::K12dB }, BANDS))
+        Self(NoiseSuppressor::new_with_bands(NsConfig { target_level: SuppressionLevel::K6dB }, BANDS))
     }
 
     /// Measures the noise.
