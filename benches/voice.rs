@@ -9,8 +9,8 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use twocans::base::{FRAME_SAMPLES, Frame, MediaTime, SampleCount, SeqNo};
 use twocans::voice::{
-    EncodedFrame, Encoder, EncoderSettings, JitterBuffer, JitterSettings, Mixer, PacketHeader, Packetizer, Ptime,
-    RedDistances, Resampler,
+    Apm, ApmSettings, EncodedFrame, Encoder, EncoderSettings, JitterBuffer, JitterSettings, Mixer, Noise, PacketHeader,
+    Packetizer, Ptime, RedDistances, Resampler,
 };
 
 /// A voice-like tone with syllables.
@@ -34,6 +34,30 @@ fn stream(settings: EncoderSettings) -> Vec<Packet> {
         }
     }
     packets
+}
+
+/// Somebody speaks while the loudspeaker plays what the microphone hears 50 ms later.
+fn apm(c: &mut Criterion) {
+    let mut group = c.benchmark_group("audio processing 10 ms");
+    for (name, settings) in [
+        ("off", ApmSettings::OFF),
+        ("echo", ApmSettings { echo_cancellation: true, ..ApmSettings::OFF }),
+        ("noise, standard", ApmSettings { noise: Noise::Standard, ..ApmSettings::OFF }),
+        ("noise, strong", ApmSettings { noise: Noise::Strong, ..ApmSettings::OFF }),
+        ("gain", ApmSettings { gain_control: true, ..ApmSettings::OFF }),
+        ("everything", ApmSettings::default()),
+    ] {
+        let (mut apm, sounds, mut tick) = (Apm::new(settings), (0..500).map(voice).collect::<Vec<_>>(), 0);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                tick += 1;
+                let mut heard = sounds[(tick + 495) % 500];
+                apm.process_render(black_box(&sounds[tick % 500]));
+                apm.process_capture(&mut heard);
+                heard[0]
+            });
+        });
+    }
 }
 
 fn encode(c: &mut Criterion) {
@@ -132,5 +156,5 @@ fn resample(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, encode, receive, packetize, mix, resample);
+criterion_group!(benches, apm, encode, receive, packetize, mix, resample);
 criterion_main!(benches);

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`base`] | words every room shares | – |
 //! | [`identity`] | person key, links, Noise session, blinding, safety words | base |
-//! | [`voice`] | DSP on 10 ms frames: Opus, jitter buffer, mixer, level | base |
+//! | [`voice`] | DSP on 10 ms frames: echo, noise, gain, Opus, jitter buffer, mixer, level | base |
 //! | [`audio`] | sound in and out: devices, WAV files, silence | base, identity |
 //! | [`nat`] | STUN: what the network between us looks like | base, identity |
 //! | [`link`] | one media connection to one peer: ICE, DTLS-SRTP, data channel | base, identity, nat |

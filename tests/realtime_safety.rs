@@ -6,8 +6,8 @@ use assert_no_alloc::{AllocDisabler, assert_no_alloc};
 use bytes::Bytes;
 use twocans::base::{FRAME_SAMPLES, Frame, IncomingPacket, OutgoingPacket, SeqNo};
 use twocans::voice::{
-    Encoder, EncoderSettings, LevelMeter, Mixer, Operation, Packetizer, Ptime, Receiver, ReceiverSettings,
-    RedDistances, Resampler,
+    Apm, ApmSettings, Encoder, EncoderSettings, LevelMeter, Mixer, Noise, Operation, Packetizer, Ptime, Receiver,
+    ReceiverSettings, RedDistances, Resampler,
 };
 
 /// Aborts the test on any allocation inside `assert_no_alloc`.
@@ -92,6 +92,28 @@ fn the_voice_path_does_not_allocate() {
         assert!(seen[operation as usize] > 0, "{operation:?} was not tried: {seen:?}");
     }
     assert!(receiver.statistics().redundant_used > 0);
+}
+
+/// All but the echo canceller, which allocates by design of its port (`tests/apm_allocations.rs`). Of that, taking note
+/// of what is played is checked here.
+#[test]
+fn noise_and_gain_do_not_allocate() {
+    for noise in [Noise::Off, Noise::Standard, Noise::Strong] {
+        for gain_control in [false, true] {
+            let mut apm = Apm::new(ApmSettings { noise, gain_control, ..ApmSettings::OFF });
+            // RNNoise plans its transforms at a thread's first frame.
+            apm.process_capture(&mut voice(0));
+            for tick in 1..1000 {
+                let mut frame = if tick % 300 > 200 { [0.0; FRAME_SAMPLES] } else { voice(tick) };
+                assert_no_alloc(|| apm.process_capture(&mut frame));
+            }
+        }
+    }
+    let mut echo = Apm::new(ApmSettings { echo_cancellation: true, ..ApmSettings::OFF });
+    for tick in 0..1000 {
+        let frame = voice(tick);
+        assert_no_alloc(|| echo.process_render(&frame));
+    }
 }
 
 fn incoming(packet: &OutgoingPacket, start: Instant, arrival_tick: usize) -> IncomingPacket {

@@ -78,6 +78,9 @@ fn audio_options(said: AudioSettings) -> AudioOptions {
         device_frames: said.device_frames.map_or(default.device_frames, |frames| frames.0),
         frame: said.frame_ms.map_or(default.frame, |frame| frame.0),
         bitrate_bps: said.bitrate.map_or(default.bitrate_bps, |rate| rate.0),
+        echo_cancellation: !said.no_aec.unwrap_or(!default.echo_cancellation),
+        noise_suppression: said.ns.map_or(default.noise_suppression, |ns| ns.0),
+        gain_control: !said.no_agc.unwrap_or(!default.gain_control),
         fec: said.fec.map_or(default.fec, |fec| fec.0),
         redundancy: said.red.map_or(default.redundancy, |red| red.0),
     }
@@ -86,7 +89,7 @@ fn audio_options(said: AudioSettings) -> AudioOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::SuperPeerMode;
+    use crate::engine::{NoiseSuppression, SuperPeerMode};
 
     #[test]
     fn nothing_said_gives_the_defaults_of_help() {
@@ -95,6 +98,23 @@ mod tests {
         assert_eq!(options.network.super_peer, SuperPeerMode::Auto);
         assert_eq!(options.audio.bitrate_bps, 32_000);
         assert_eq!(options.audio.device_frames, 480);
+        assert!(options.audio.echo_cancellation && options.audio.gain_control);
+        assert_eq!(options.audio.noise_suppression, NoiseSuppression::Standard);
+    }
+
+    #[test]
+    fn processing_can_be_turned_off_piece_by_piece() {
+        let off = AudioSettings {
+            no_aec: Some(true),
+            ns: Some("off".parse().unwrap()),
+            no_agc: Some(true),
+            ..AudioSettings::default()
+        };
+        let options = audio_options(off);
+        assert!(!options.echo_cancellation && !options.gain_control);
+        assert_eq!(options.noise_suppression, NoiseSuppression::Off);
+        let back = audio_options(AudioSettings { no_aec: Some(false), ..AudioSettings::default() });
+        assert!(back.echo_cancellation);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::config_file::{text, texts};
 use super::values::{
-    AutoOff, Bitrate, Callers, DeviceFrames, FrameMs, HostPort, PortRange, Red, Seconds, SuperPeer, Turn,
+    AutoOff, Bitrate, Callers, DeviceFrames, FrameMs, HostPort, Ns, PortRange, Red, Seconds, SuperPeer, Turn,
 };
 use crate::engine::{SinkSpec, SourceSpec};
 
@@ -119,6 +119,16 @@ settings! {
         #[arg(long, value_name = "BPS")]
         #[serde(deserialize_with = "text")]
         bitrate: Option<Bitrate>,
+        /// Leave the speaker's echo in the microphone's sound [default: false; files and tones go as they are]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_aec: Option<bool>,
+        /// Suppress the noise behind the voice: off, standard or strong [default: standard, for microphones only]
+        #[arg(long, value_name = "LEVEL")]
+        #[serde(deserialize_with = "text")]
+        ns: Option<Ns>,
+        /// Leave the microphone's level as it is [default: false; files and tones go as they are]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_agc: Option<bool>,
         /// Copies of earlier frames in each packet (RFC 2198): auto, off or a number [default: auto]
         #[arg(long, value_name = "N")]
         #[serde(deserialize_with = "text")]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::engine::{FrameLength, Redundancy, SuperPeerMode, Toggle, TurnServer};
+use crate::engine::{FrameLength, NoiseSuppression, Redundancy, SuperPeerMode, Toggle, TurnServer};
 
 /// A length of time, in seconds with an optional fraction; at most a year.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -209,6 +209,23 @@ impl FromStr for AutoOff {
     }
 }
 
+/// `off|standard|strong`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ns(pub NoiseSuppression);
+
+impl FromStr for Ns {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(NoiseSuppression::Off)),
+            "standard" => Ok(Self(NoiseSuppression::Standard)),
+            "strong" => Ok(Self(NoiseSuppression::Strong)),
+            _ => Err("expected off, standard or strong".into()),
+        }
+    }
+}
+
 /// Opus bitrate in bit/s (RFC 6716 §2.1.1); `32k` is 32000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bitrate(pub u32);
@@ -282,6 +299,8 @@ mod tests {
         assert_eq!("0".parse(), Ok(Red(Redundancy::Off)));
         assert_eq!("2".parse(), Ok(Red(Redundancy::Copies(2))));
         refused::<Red>(&["", "9", "-1", "on"]);
+        assert_eq!("strong".parse(), Ok(Ns(NoiseSuppression::Strong)));
+        refused::<Ns>(&["", "on", "auto", "Strong"]);
     }
 
     #[test]

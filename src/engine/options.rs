@@ -58,6 +58,10 @@ pub struct AudioOptions {
     pub device_frames: u32,
     pub frame: FrameLength,
     pub bitrate_bps: u32,
+    /// The three parts of the processing that real microphones get; other sources go as they are.
+    pub echo_cancellation: bool,
+    pub noise_suppression: NoiseSuppression,
+    pub gain_control: bool,
     pub fec: Toggle,
     pub redundancy: Redundancy,
 }
@@ -71,6 +75,9 @@ impl Default for AudioOptions {
             device_frames: 480,
             frame: FrameLength::Auto,
             bitrate_bps: 32_000,
+            echo_cancellation: true,
+            noise_suppression: NoiseSuppression::default(),
+            gain_control: true,
             fec: Toggle::Auto,
             redundancy: Redundancy::Auto,
         }

@@ -7,13 +7,15 @@ use tokio::task::spawn_blocking;
 
 use super::desk::DeskInput;
 use super::voice_thread::{Microphone, Peer, PeerKey, Speaker, VoiceCommand, VoiceNews, VoiceThread};
-use super::{AudioOptions, Event, Failure, FailureKind, FrameLength, Redundancy, Retry, Toggle};
+use super::{AudioOptions, Event, Failure, FailureKind, FrameLength, NoiseSuppression, Redundancy, Retry, Toggle};
 use crate::audio::{
     self, AudioRole, Change, Gate, Input, Output, SinkSpec, SourceSpec, Stream, Wake, Watch, WatchNews, WatchOptions,
     open_input, open_output,
 };
 use crate::base::SAMPLE_RATE_HZ;
-use crate::voice::{Encoder, EncoderSettings, Protection, Ptime, Resampler, ResilienceSettings};
+use crate::voice::{
+    Apm, ApmSettings, Encoder, EncoderSettings, Noise, Protection, Ptime, Resampler, ResilienceSettings,
+};
 
 /// Runs from the first call's dial or answer to the last call's end.
 pub(super) struct Sound {
@@ -54,6 +56,7 @@ impl Sound {
     ) -> Result<Self, Failure> {
         let encoder = Encoder::new(encoder_settings(options)).map_err(internal)?;
         let voice = VoiceThread::spawn(encoder, news).map_err(internal)?;
+        voice.send(VoiceCommand::SetApm(Box::new(Apm::new(apm_settings(options)))));
         voice.send(VoiceCommand::SetMuted(muted));
         voice.send(VoiceCommand::SetDeafened(deafened));
         let open = |open: fn(&AudioOptions, Wake) -> SoundNews| {
@@ -242,6 +245,47 @@ fn encoder_settings(options: &AudioOptions) -> EncoderSettings {
     EncoderSettings { bitrate_bps: options.bitrate_bps, ptime, fec: false, ..EncoderSettings::default() }
 }
 
+/// Processing is for microphones: files, tones and silence go as they are. A stand-in that takes an unplugged
+/// microphone's place in the middle of a call is processed like it.
+fn apm_settings(options: &AudioOptions) -> ApmSettings {
+    match options.mic {
+        SourceSpec::Default | SourceSpec::Device(_) => ApmSettings {
+            echo_cancellation: options.echo_cancellation,
+            noise: match options.noise_suppression {
+                NoiseSuppression::Off => Noise::Off,
+                NoiseSuppression::Standard => Noise::Standard,
+                NoiseSuppression::Strong => Noise::Strong,
+            },
+            gain_control: options.gain_control,
+        },
+        SourceSpec::File { .. } | SourceSpec::Tone { .. } | SourceSpec::Silence => ApmSettings::OFF,
+    }
+}
+
 fn internal(why: impl std::fmt::Display) -> Failure {
     Failure { kind: FailureKind::Internal, retry: Retry::Later, detail: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn microphones_are_processed_and_nothing_else() {
+        let with = |mic: &str| AudioOptions { mic: mic.parse().unwrap(), ..AudioOptions::default() };
+        assert_eq!(apm_settings(&with("default")), ApmSettings::default());
+        assert_eq!(apm_settings(&with("pulse:desk")), ApmSettings::default());
+        for fake in ["file:a.wav", "file:a.wav,loop", "tone:440", "silence"] {
+            assert_eq!(apm_settings(&with(fake)), ApmSettings::OFF, "{fake}");
+        }
+        let off = AudioOptions {
+            echo_cancellation: false,
+            noise_suppression: NoiseSuppression::Off,
+            gain_control: false,
+            ..AudioOptions::default()
+        };
+        assert_eq!(apm_settings(&off), ApmSettings::OFF);
+        let strong = AudioOptions { noise_suppression: NoiseSuppression::Strong, ..off };
+        assert_eq!(apm_settings(&strong), ApmSettings { noise: Noise::Strong, ..ApmSettings::OFF });
+    }
 }

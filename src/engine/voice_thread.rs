@@ -3,7 +3,7 @@
 //! It sleeps until a device callback unparks it, never by a timer of its own (the park timeout only bounds how long a
 //! command waits while no device runs). The microphone's ring is drained in 10 ms frames, encoded once for all peers.
 //! Playout has one clock, the speaker: whenever its ring runs low another frame is mixed from the peers' jitter buffers.
-//! Everything that allocates (decoders, rings, resamplers) is made by the engine and handed over; what is no longer
+//! Everything that allocates (decoders, rings, resamplers, the audio processing) is made by the engine and handed over; what is no longer
 //! needed travels back, so that nothing is freed here either.
 
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::audio::{StreamHealth, Wake};
 use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, PayloadKind};
 use crate::link::Link;
 use crate::voice::{
-    Encoder, LevelMeter, Mixer, Operation, Packetizer, Protection, Receiver, ReceiverStats, RedDistances, Resampler,
+    Apm, Encoder, LevelMeter, Mixer, Operation, Packetizer, Protection, Receiver, ReceiverStats, RedDistances,
+    Resampler,
 };
 
 /// Commands waiting for the thread; the engine sends a handful per call.
@@ -85,6 +86,8 @@ pub(super) enum VoiceCommand {
     RemovePeer(PeerKey),
     /// What to do about this peer's loss from now on.
     Protect(PeerKey, Protection),
+    /// What happens to the microphone's sound from now on.
+    SetApm(Box<Apm>),
     SetMuted(bool),
     SetDeafened(bool),
 }
@@ -108,6 +111,7 @@ pub(super) enum Retired {
     Peer(Box<Peer>),
     Microphone(Box<Microphone>),
     Speaker(Box<Speaker>),
+    Apm(Box<Apm>),
 }
 
 /// One second of one peer, as the voice thread sees it.
@@ -170,6 +174,7 @@ impl Drop for VoiceThread {
 struct VoiceLoop {
     queue: CommandReceiver<VoiceCommand>,
     news: mpsc::Sender<VoiceNews>,
+    apm: Box<Apm>,
     encoder: Encoder,
     mixer: Mixer,
     microphone: Option<Box<Microphone>>,
@@ -188,6 +193,7 @@ impl VoiceLoop {
         Self {
             queue,
             news,
+            apm: Box::default(),
             encoder,
             mixer: Mixer::new(),
             microphone: None,
@@ -250,6 +256,10 @@ impl VoiceLoop {
                     self.follow_protection();
                 }
             }
+            VoiceCommand::SetApm(new) => {
+                let old = std::mem::replace(&mut self.apm, new);
+                self.retire(Retired::Apm(old));
+            }
             VoiceCommand::SetMuted(muted) => self.muted = muted,
             VoiceCommand::SetDeafened(deafened) => self.deafened = deafened,
         }
@@ -278,11 +288,12 @@ impl VoiceLoop {
         let _ = self.news.try_send(VoiceNews::Retired(retired));
     }
 
-    /// Microphone → 10 ms frames → one Opus packet → every link.
+    /// Microphone → 10 ms frames → echo, noise, gain → one Opus packet → every link.
     fn capture(&mut self) {
         let Some(microphone) = &mut self.microphone else { return };
         let mut frame: Frame = [0.0; FRAME_SAMPLES];
         while microphone.next_frame(&mut frame) {
+            self.apm.process_capture(&mut frame);
             self.mic_level.push(&frame);
             if self.muted || self.deafened {
                 frame.fill(0.0);
@@ -308,6 +319,8 @@ impl VoiceLoop {
                 break;
             }
             let frame = self.mixed_frame();
+            // Only what is really played can come back as an echo.
+            self.apm.process_render(&frame);
             speaker.push(&frame);
         }
         self.speaker = Some(speaker);

@@ -3,13 +3,19 @@
 use crate::base::{FRAME_SAMPLES, Frame};
 
 /// Adds voices, then limits.
+#[derive(Debug, Default)]
+pub struct Mixer {
+    limiter: Limiter,
+}
+
+/// Keeps a signal within ±1, without a delay.
 ///
-/// The limiter needs no look-ahead beyond the frame it holds anyway: it measures the peak of each millisecond, takes
+/// It needs no look-ahead beyond the frame it holds anyway: it measures the peak of each millisecond, takes
 /// the gain that each of them allows, and glides between those gains. It gives way within a millisecond and comes back
 /// over a quarter of a second, so loudness does not pump. What the glide cannot catch, a peak right at the beginning of
 /// a frame, a soft knee rounds off; no sample leaves ±1.
 #[derive(Debug, Default)]
-pub struct Mixer {
+pub(super) struct Limiter {
     /// Gain at the end of the last frame, as a reduction: 0 leaves the signal alone.
     reduction: f32,
 }
@@ -27,10 +33,12 @@ impl Mixer {
                 *mixed += sample * gain;
             }
         }
-        self.limit(out);
+        self.limiter.limit(out);
     }
+}
 
-    fn limit(&mut self, frame: &mut Frame) {
+impl Limiter {
+    pub fn limit(&mut self, frame: &mut Frame) {
         let mut needed = [0.0; PARTS + 1];
         for (need, part) in needed.iter_mut().zip(frame.chunks_exact(PART_SAMPLES)) {
             let peak = part.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));

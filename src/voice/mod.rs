@@ -1,14 +1,15 @@
-//! The voice on 10 ms frames: Opus, jitter buffer, mixer, level, resampling, quality.
+//! The voice on 10 ms frames: echo, noise and gain, Opus, jitter buffer, mixer, level, resampling, quality.
 //!
 //! ```text
-//!  microphone ─ Resampler ─▶ Frame ─ Encoder ─▶ EncodedFrame ─ Packetizer (one per link) ─▶ OutgoingPacket
+//!  microphone ─ Resampler ─▶ Frame ─ Apm ─ Encoder ─▶ EncodedFrame ─ Packetizer (one per link) ─▶ OutgoingPacket
 //!  speaker ◀─ Resampler ─ Frame ◀─ Mixer ◀─ Receiver (one per peer: jitter buffer, decoder, level) ◀─ IncomingPacket
 //! ```
 //!
 //! Pure: no clock, socket, thread or random source. Nothing here allocates after its constructor, except for the
-//! payload bytes of an [`OutgoingPacket`](crate::base::OutgoingPacket). Everything is `Send` and nothing is shared, so
+//! payload bytes of an [`OutgoingPacket`](crate::base::OutgoingPacket) and what [`Apm`] says of itself. Everything is `Send` and nothing is shared, so
 //! encoders and receivers are made on one thread and handed to another.
 
+mod apm;
 mod encoder;
 mod jitter;
 mod level;
@@ -21,6 +22,7 @@ pub mod red;
 mod resample;
 mod resilience;
 
+pub use apm::{Apm, ApmSettings, Noise};
 pub use encoder::{EncodedFrame, Encoder, EncoderSettings, Ptime};
 pub use jitter::{Inserted, JitterBuffer, JitterSettings, JitterStats, Operation, PacketHeader};
 pub use level::LevelMeter;
