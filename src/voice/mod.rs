@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Pure: no clock, socket, thread or random source. Nothing here allocates after its constructor, except for the
-//! payload bytes of an [`OutgoingPacket`](crate::base::OutgoingPacket) and what [`Apm`] says of itself. Everything is `Send` and nothing is shared, so
-//! encoders and receivers are made on one thread and handed to another.
+//! payload bytes of an [`OutgoingPacket`](crate::base::OutgoingPacket) and what [`Apm`] says of itself. Everything is
+//! `Send` and nothing is shared, so encoders and receivers are made on one thread and handed to another.
 
 mod apm;
 mod encoder;

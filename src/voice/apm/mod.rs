@@ -66,8 +66,8 @@ pub enum Noise {
 /// the module's documentation says.
 ///
 /// After [`new`](Self::new) nothing allocates, with two exceptions below us: AEC3 makes its scratch vectors anew for
-/// each 4 ms block once something was played (`tests/apm_allocations.rs` counts them), and RNNoise plans its Fourier
-/// transforms at the first frame that a thread processes.
+/// each 4 ms block once something was played (28 pieces, 14 KB, per frame: `tests/apm_allocations.rs`), and RNNoise
+/// plans its Fourier transforms at the first frame that a thread processes.
 #[derive(Default)]
 pub struct Apm {
     /// None: everything is off and nothing is touched.
