@@ -8,8 +8,11 @@ use std::time::Duration;
 use common::process::{Launch, Process};
 use common::pulse::{Channel, Pulse};
 use common::skip::skip;
-use common::speech::{Heard, heard, pesq_wb, read_wav, read_wav_channel, recording};
+use common::speech::{Heard, SAMPLE_RATE_HZ, dbfs, heard, pesq_wb, read_wav, read_wav_channel, recording};
 use common::world::{AUTO, REACTION, World, finish};
+
+/// The devices are judged, not the processing, which changes the waveform.
+const UNPROCESSED: [&str; 4] = ["--no-aec", "--ns", "off", "--no-agc"];
 
 /// Id of the device of this direction whose id or name holds `name`.
 fn device_id(environment: &[(String, String)], world: &World, kind: &str, name: &str) -> String {
@@ -45,9 +48,9 @@ fn two_people_talk_through_sound_devices() {
     let (mic_b, speaker_b) = (device("input", "micB"), device("output", "spkB"));
     println!("microphones {mic_a}, {mic_b}; speakers {speaker_a}, {speaker_b}");
 
-    let options = [&AUTO[..], &["--mic", &mic_b, "--speaker", &speaker_b]].concat();
+    let options = [&AUTO[..], &UNPROCESSED, &["--mic", &mic_b, "--speaker", &speaker_b]].concat();
     let mut bob = world.answering_with("bob", &options, None, &environment);
-    let words = ["call", &bob.link, "--mic", &mic_a, "--speaker", &speaker_a];
+    let words = [&["call", &bob.link, "--mic", &mic_a, "--speaker", &speaker_a][..], &UNPROCESSED].concat();
     let mut alice = world.launch("alice", words).envs(&environment).start();
     alice.next("connected", REACTION);
     bob.process.next("connected", REACTION);
@@ -111,9 +114,10 @@ fn a_speaker_that_is_unplugged_in_a_call_is_replaced_within_a_second() {
     let environment = pulse.environment();
     let device = |kind: &str, name: &str| device_id(&environment, &world, kind, name);
     let (mic_b, speaker_b) = (device("input", "micB"), device("output", "spkB"));
-    let options = [&AUTO[..], &["--mic", &mic_b, "--speaker", &speaker_b]].concat();
+    let options = [&AUTO[..], &UNPROCESSED, &["--mic", &mic_b, "--speaker", &speaker_b]].concat();
     let mut bob = world.answering_with("bob", &options, None, &environment);
-    let words = ["call", &bob.link, "--mic", &device("input", "micA"), "--speaker", "null"];
+    let mic_a = device("input", "micA");
+    let words = [&["call", &bob.link, "--mic", &mic_a, "--speaker", "null"][..], &UNPROCESSED].concat();
     let mut alice = world.launch("alice", words).envs(&environment).start();
     alice.next("connected", REACTION);
     bob.process.next("connected", REACTION);
@@ -133,4 +137,44 @@ fn a_speaker_that_is_unplugged_in_a_call_is_replaced_within_a_second() {
     finish(&mut alice, 0);
     finish(&mut bob.process, 0);
     world.finish();
+}
+
+/// Bob talks, Alice's microphone hears her speaker: what of it comes back to Bob?
+#[test]
+fn an_echo_does_not_come_back() {
+    let world = World::on_loopback();
+    let pulse = match Pulse::start(&world.file("pulse")) {
+        Ok(pulse) => pulse,
+        Err(why) => return skip("an_echo_does_not_come_back", &why),
+    };
+    let environment = pulse.environment();
+    let device = |kind: &str, name: &str| device_id(&environment, &world, kind, name);
+    let (mic_a, speaker_a) = (device("input", "micA"), device("output", "spkA"));
+    let (mic_b, speaker_b) = (device("input", "micB"), device("output", "spkB"));
+    pulse.let_speaker_a_be_heard_by_microphone_a();
+
+    let options = [&AUTO[..], &UNPROCESSED, &["--mic", &mic_b, "--speaker", &speaker_b]].concat();
+    let mut bob = world.answering_with("bob", &options, None, &environment);
+    let mut came_back = |processing: &[&str]| {
+        let words = [&["call", &bob.link, "--mic", &mic_a, "--speaker", &speaker_a][..], processing].concat();
+        let mut alice = world.launch("alice", words).envs(&environment).start();
+        alice.next("connected", REACTION);
+        bob.process.next("connected", REACTION);
+        let tape = pulse.record(&world.file("tape.wav"));
+        let mut player = pulse.play(&recording("bob"), "to_micB");
+        assert!(player.wait().expect("paplay runs").success());
+        let tape = tape.stop();
+        finish(&mut alice, 0);
+        bob.process.next_where("ended", |line| line["reason"] == "remote_hangup", REACTION);
+        // The canceller has had three seconds to learn the way.
+        let level = |channel| dbfs(&read_wav_channel(&tape, channel as usize)[3 * SAMPLE_RATE_HZ..]);
+        level(Channel::SpeakerB) - level(Channel::SpeakerA)
+    };
+    let with = came_back(&[]);
+    let without = came_back(&UNPROCESSED);
+    println!("of what Alice hears comes back to Bob: {with:.1} dB; {without:.1} dB without processing");
+    finish(&mut bob.process, 0);
+    world.finish();
+    assert!(without > -10.0, "the microphone hears the speaker: {without:.1} dB");
+    assert!(with < without - 25.0, "{with:.1} dB");
 }

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(options.network.super_peer, SuperPeerMode::Auto);
         assert_eq!(options.audio.bitrate_bps, 32_000);
         assert_eq!(options.audio.device_frames, 480);
-        assert!(options.audio.echo_cancellation && options.audio.gain_control);
+        assert!(options.audio.echo_cancellation && !options.audio.gain_control);
         assert_eq!(options.audio.noise_suppression, NoiseSuppression::Standard);
     }
 
@@ -113,8 +113,9 @@ mod tests {
         let options = audio_options(off);
         assert!(!options.echo_cancellation && !options.gain_control);
         assert_eq!(options.noise_suppression, NoiseSuppression::Off);
-        let back = audio_options(AudioSettings { no_aec: Some(false), ..AudioSettings::default() });
-        assert!(back.echo_cancellation);
+        let back = AudioSettings { no_aec: Some(false), no_agc: Some(false), ..AudioSettings::default() };
+        let back = audio_options(back);
+        assert!(back.echo_cancellation && back.gain_control);
     }
 
     #[test]

@@ -126,7 +126,7 @@ settings! {
         #[arg(long, value_name = "LEVEL")]
         #[serde(deserialize_with = "text")]
         ns: Option<Ns>,
-        /// Leave the microphone's level as it is [default: false; files and tones go as they are]
+        /// Leave the microphone's level as it is; =false raises quiet voices, and with them what is left of an echo [default: true]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_agc: Option<bool>,
         /// Copies of earlier frames in each packet (RFC 2198): auto, off or a number [default: auto]

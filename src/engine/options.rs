@@ -77,7 +77,9 @@ impl Default for AudioOptions {
             bitrate_bps: 32_000,
             echo_cancellation: true,
             noise_suppression: NoiseSuppression::default(),
-            gain_control: true,
+            // In a call through real devices it raised what is left of the echo: 7 dB below the speech, where it is 57 dB
+            // below without.
+            gain_control: false,
             fec: Toggle::Auto,
             redundancy: Redundancy::Auto,
         }

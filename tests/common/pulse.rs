@@ -83,6 +83,13 @@ impl Pulse {
         Recording { child, file: into.to_owned() }
     }
 
+    /// What speaker A plays is heard by microphone A, some 30 ms later.
+    pub fn let_speaker_a_be_heard_by_microphone_a(&self) {
+        let echo = ["load-module", "module-loopback", "source=spkA.monitor", "sink=to_micA", "latency_msec=30"];
+        let loaded = self.command("pactl").args(echo).status();
+        assert!(loaded.expect("pactl was found").success());
+    }
+
     /// Takes the device away that was made with `sink_name=` or `source_name=` and this name.
     pub fn unplug(&self, name: &str) {
         let listed = self.command("pactl").args(["list", "short", "modules"]).stdout(Stdio::piped()).output();

@@ -46,9 +46,11 @@ impl GainControl {
     }
 
     pub fn process(&mut self, frame: &mut Frame) {
-        let speech_probability = self.speech.analyze(frame);
         let peak = frame.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
         let rms = (frame.iter().map(|sample| sample * sample).sum::<f32>() / FRAME_SAMPLES as f32).sqrt();
+        // What the echo canceller leaves sounds like speech, but nobody speaks so low: raised, it would be an echo again.
+        let detected = self.speech.analyze(frame);
+        let speech_probability = if float_s16_to_dbfs(rms) >= QUIETEST_SPEECH_DBFS { detected } else { 0.0 };
         let noise_rms_dbfs = self.noise_level.analyze(&[&frame[..]]);
         self.speech_level.update(float_s16_to_dbfs(rms), speech_probability);
         let speech_level_dbfs = self.speech_level.level_dbfs();
@@ -69,11 +71,14 @@ impl GainControl {
     }
 }
 
-/// WebRTC's own figures, but for the gain at the start: 15 dB there, which drives common microphones into the limiter
-/// until the first words have been heard.
+/// Frames below this hold no speech worth following. Through a loopback of the speaker into the microphone, speech came
+/// back at -13 dB without this bound, and at -57 dB without gain control.
+const QUIETEST_SPEECH_DBFS: f32 = -60.0;
+/// WebRTC's own figures, but for the gain at the start (15 dB there, which drives common microphones into the limiter
+/// until the first words have been heard) and the largest (50 dB there).
 const TUNING: AdaptiveDigitalConfig = AdaptiveDigitalConfig {
     headroom_db: 5.0,
-    max_gain_db: 50.0,
+    max_gain_db: 30.0,
     initial_gain_db: 6.0,
     max_gain_change_db_per_second: 6.0,
     max_output_noise_level_dbfs: -50.0,
