@@ -215,9 +215,10 @@ async fn pump(
         }
     }
     reader.abort();
-    // A stream that breaks while it is closed is closed.
-    let _ = sender.close().await;
+    // The desk first: a peer that has gone may leave the close unanswered, and a callee must stop ringing then.
     let _ = desk.send(DeskInput::SessionClosed(id)).await;
+    // A stream that breaks while it is closed is closed.
+    let _ = timeout(WRITE_DEADLINE, sender.close()).await;
 }
 
 async fn send_sealed(sender: &mut SignalSender, session: &mut Session, message: &Message) -> bool {

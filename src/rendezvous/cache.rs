@@ -57,6 +57,11 @@ impl PeerCache {
         }
     }
 
+    /// It turned out to be no node of ours.
+    pub(super) fn forget(&mut self, node: &PeerId) {
+        self.nodes.remove(node);
+    }
+
     /// All of them, newest first.
     pub(super) fn nodes(&self) -> Vec<NodeAddresses> {
         self.newest_first()

@@ -305,6 +305,14 @@ impl Driver {
         if relayed {
             return;
         }
+        // A node that we were told to enter by, or entered by before, is good as soon as it is reached: a run may end
+        // before it has introduced itself. Of others we wait to hear that they are nodes at all.
+        let entrance = self.connections.join.is_entrance(&peer);
+        if let ConnectedPoint::Dialer { address, .. } = endpoint
+            && entrance
+        {
+            self.remember(peer, without_peer(address));
+        }
         let connected = self.connections.connected(&peer);
         for waiting in self.connections.waiting.remove(&peer).into_iter().flatten() {
             let _ = waiting.send(connected);
@@ -374,6 +382,7 @@ impl Driver {
         if !speaks.kad {
             // Lazy negotiation took it for one of ours before it could say that it is not.
             kad.remove_peer(&peer);
+            self.cache.forget(&peer);
         }
         for address in addresses.iter().filter(|_| speaks.kad) {
             kad.add_address(&peer, address.clone());
@@ -384,9 +393,20 @@ impl Driver {
             self.relaying.withdraw_offer(&peer);
         }
         if let Some(address) = dialled_at.filter(|_| speaks.kad) {
-            self.cache.good(peer, address, unix_s());
-            self.connections.news_for_cache = true;
+            self.remember(peer, address);
         }
+    }
+
+    fn remember(&mut self, node: PeerId, address: Multiaddr) {
+        self.cache.good(node, address, unix_s());
+        self.connections.news_for_cache = true;
+    }
+}
+
+impl Join {
+    fn is_entrance(&self, node: &PeerId) -> bool {
+        let configured = self.bootstrap.iter().any(|(known, _)| known == node);
+        configured || self.remembered.iter().any(|known| known.node == *node)
     }
 }
 
