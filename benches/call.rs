@@ -4,13 +4,16 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "report/mod.rs"]
+mod report;
 
 use std::time::{Duration, Instant};
 
-use common::figures::{cpu_time, quantile, rss_mb};
-use common::process::{Launch, Process};
+use common::figures::quantile;
+use common::process::Launch;
 use common::speech::{pesq_wb, read_wav, recording};
 use common::world::{AUTO, REACTION, SILENT, World, finish, with_files};
+use report::{Table, cost_of};
 
 /// Long enough that a clock tick (10 ms) is 0.05 % of a core.
 const WINDOW: Duration = Duration::from_secs(20);
@@ -75,11 +78,11 @@ fn idle(table: &mut Table) {
     let mut world = World::on_loopback();
     let mut bob = world.answering("bob", &[&AUTO[..], &SILENT].concat(), None);
     std::thread::sleep(Duration::from_secs(5));
-    let [(bob_cpu, bob_rss), (node_cpu, node_rss)] = cost_of([&bob.process, &world.node]);
-    table.row("idle answer: CPU, % of a core", "≤ 0.5", bob_cpu, |cpu| cpu <= 0.5);
-    table.row("idle answer: RSS, MB", "≤ 50", bob_rss, |mb| mb <= 50.0);
-    table.row("idle node: CPU, % of a core", "", node_cpu, |_| true);
-    table.row("idle node: RSS, MB", "", node_rss, |_| true);
+    let [of_bob, of_node] = cost_of(WINDOW, [bob.process.pid(), world.node.pid()]);
+    table.row("idle answer: CPU, % of a core", "≤ 0.5", of_bob.cpu, |cpu| cpu <= 0.5);
+    table.row("idle answer: RSS, MB", "≤ 50", of_bob.rss_mb, |mb| mb <= 50.0);
+    table.row("idle node: CPU, % of a core", "", of_node.cpu, |_| true);
+    table.row("idle node: RSS, MB", "", of_node.rss_mb, |_| true);
     finish(&mut bob.process, 0);
     finish(&mut world.node, 0);
 }
@@ -101,17 +104,17 @@ fn conversation(table: &mut Table) {
     let mut alice = world.calling("alice", &bob.link, &options, None);
     alice.next("connected", REACTION);
     std::thread::sleep(Duration::from_secs(3));
-    let [(alice_cpu, alice_rss), (bob_cpu, bob_rss)] = cost_of([&alice, &bob.process]);
+    let [of_alice, of_bob] = cost_of(WINDOW, [alice.pid(), bob.process.pid()]);
     let last = alice.all("stats").into_iter().next_back().unwrap_or_default();
     finish(&mut alice, 0);
     bob.process.next("ended", REACTION);
     finish(&mut bob.process, 0);
     world.finish();
 
-    table.row("in a call: CPU of the caller, % of a core", "≤ 5", alice_cpu, |cpu| cpu <= 5.0);
-    table.row("in a call: CPU of the callee, % of a core", "≤ 5", bob_cpu, |cpu| cpu <= 5.0);
-    table.row("in a call: RSS of the caller, MB", "≤ 70", alice_rss, |mb| mb <= 70.0);
-    table.row("in a call: RSS of the callee, MB", "≤ 70", bob_rss, |mb| mb <= 70.0);
+    table.row("in a call: CPU of the caller, % of a core", "≤ 5", of_alice.cpu, |cpu| cpu <= 5.0);
+    table.row("in a call: CPU of the callee, % of a core", "≤ 5", of_bob.cpu, |cpu| cpu <= 5.0);
+    table.row("in a call: RSS of the caller, MB", "≤ 70", of_alice.rss_mb, |mb| mb <= 70.0);
+    table.row("in a call: RSS of the callee, MB", "≤ 70", of_bob.rss_mb, |mb| mb <= 70.0);
     table.row_if_known("in a call: delay capture to playout (estimate), ms", "", last["delay_ms"].as_f64(), |_| true);
     table.row_if_known("in a call: bits sent per second", "", last["tx_bps"].as_f64(), |_| true);
     for (what, said, heard) in [("alice to bob", &alice_says, &bob_hears), ("bob to alice", &bob_says, &alice_hears)] {
@@ -121,61 +124,4 @@ fn conversation(table: &mut Table) {
         let mos = f64::from(pesq_wb(&said, &heard));
         table.row(&format!("in a call: PESQ-WB {what}"), "≥ 4.2", mos, |mos| mos >= 4.2);
     }
-}
-
-/// Share of a core in percent over [`WINDOW`], and resident set in MB at its end.
-fn cost_of(processes: [&Process; 2]) -> [(f64, f64); 2] {
-    let before = processes.map(|process| cpu_time(process.pid()));
-    let began = Instant::now();
-    std::thread::sleep(WINDOW);
-    let window = began.elapsed().as_secs_f64();
-    let after = processes.map(|process| cpu_time(process.pid()));
-    std::array::from_fn(|side| {
-        let used = (after[side] - before[side]).as_secs_f64();
-        (used / window * 100.0, rss_mb(processes[side].pid()))
-    })
-}
-
-#[derive(Default)]
-struct Table {
-    rows: Vec<[String; 4]>,
-}
-
-impl Table {
-    fn row(&mut self, what: &str, target: &str, figure: f64, holds: impl Fn(f64) -> bool) {
-        let verdict = match (target.is_empty(), holds(figure)) {
-            (true, _) => "",
-            (false, true) => "yes",
-            (false, false) => "NO",
-        };
-        self.rows.push([what.to_owned(), target.to_owned(), plain(figure), verdict.to_owned()]);
-    }
-
-    fn row_if_known(&mut self, what: &str, target: &str, figure: Option<f64>, holds: impl Fn(f64) -> bool) {
-        match figure {
-            Some(figure) => self.row(what, target, figure, holds),
-            None => self.rows.push([what.to_owned(), target.to_owned(), "unknown".to_owned(), "NO".to_owned()]),
-        }
-    }
-
-    fn print(&self) {
-        println!("| what | target | measured | holds |\n|---|---|---|---|");
-        for [what, target, figure, verdict] in &self.rows {
-            println!("| {what} | {target} | {figure} | {verdict} |");
-        }
-        println!("\nOn {}.", machine());
-    }
-}
-
-/// Three significant digits or so: no more is measured.
-fn plain(figure: f64) -> String {
-    if figure.abs() >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.2}") }
-}
-
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-    format!("{} ({cores} cores), {build} build", model.trim_start_matches([' ', '\t', ':']))
 }

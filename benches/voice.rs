@@ -138,7 +138,7 @@ fn packetize(c: &mut Criterion) {
 fn mix(c: &mut Criterion) {
     let (mut mixer, voices, mut out) = (Mixer::new(), [voice(1), voice(2), voice(3), voice(4)], [0.0; FRAME_SAMPLES]);
     c.bench_function("mix four voices, 10 ms", |b| {
-        b.iter(|| mixer.mix(black_box(&voices).iter().map(|voice| (voice, 1.0)), &mut out));
+        b.iter(|| mixer.mix(black_box(&voices).iter().map(|voice| (&voice[..], 1.0)), &mut out));
     });
 }
 

@@ -76,7 +76,7 @@ fn the_voice_path_does_not_allocate() {
             let (mut voice, mut mixed, mut device) = ([0.0; FRAME_SAMPLES], [0.0; FRAME_SAMPLES], [0.0; 160]);
             let operation = receiver.get_audio(start + Duration::from_millis(10 * tick as u64), &mut voice);
             seen[operation as usize] += 1;
-            mixer.mix([(&voice, 1.0), (&microphone, 0.5)].into_iter(), &mut mixed);
+            mixer.mix([(&voice[..], 1.0), (&microphone[..], 0.5)].into_iter(), &mut mixed);
             level.push(&mixed);
             playback.push(&mixed);
             playback.set_drift_ppm((tick % 200) as f64);

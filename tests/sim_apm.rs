@@ -116,7 +116,7 @@ fn process(settings: ApmSettings, far: &[f32], mic: &[f32]) -> Vec<f32> {
     let mut out = Vec::with_capacity(mic.len());
     for (far, mic) in far.chunks_exact(FRAME_SAMPLES).zip(mic.chunks_exact(FRAME_SAMPLES)) {
         let mut frame: Frame = mic.try_into().unwrap();
-        apm.process_render(far.try_into().unwrap());
+        apm.process_render(far);
         apm.process_capture(&mut frame);
         out.extend(frame);
     }

@@ -82,6 +82,8 @@ pub struct Quality {
     pub jitter_ms: f32,
     /// What the jitter buffer aims at.
     pub target_delay_ms: f32,
+    /// How much later than the fastest packet of the last half minute the fastest of the last moments came.
+    pub queue_ms: f32,
 }
 
 /// Why some bytes are no message. Drop the message; the session itself is fine.
@@ -238,17 +240,18 @@ impl Quality {
             concealed: clamp(self.concealed, 1.0),
             jitter_ms: clamp(self.jitter_ms, MAX_MS),
             target_delay_ms: clamp(self.target_delay_ms, MAX_MS),
+            queue_ms: clamp(self.queue_ms, MAX_MS),
         }
     }
 
     fn to_wire(self) -> wire::Quality {
-        let Self { fraction_lost, mean_burst, concealed, jitter_ms, target_delay_ms } = self;
-        wire::Quality { fraction_lost, concealed, jitter_ms, target_delay_ms, mean_burst }
+        let Self { fraction_lost, mean_burst, concealed, jitter_ms, target_delay_ms, queue_ms } = self;
+        wire::Quality { fraction_lost, concealed, jitter_ms, target_delay_ms, mean_burst, queue_ms }
     }
 
     fn from_wire(quality: wire::Quality) -> Result<Self, MessageError> {
-        let wire::Quality { fraction_lost, concealed, jitter_ms, target_delay_ms, mean_burst } = quality;
-        let quality = Self { fraction_lost, mean_burst, concealed, jitter_ms, target_delay_ms };
+        let wire::Quality { fraction_lost, concealed, jitter_ms, target_delay_ms, mean_burst, queue_ms } = quality;
+        let quality = Self { fraction_lost, mean_burst, concealed, jitter_ms, target_delay_ms, queue_ms };
         check(quality == quality.clamped(), quality, "quality report")
     }
 }

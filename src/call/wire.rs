@@ -89,4 +89,6 @@ pub struct Quality {
     pub target_delay_ms: f32,
     #[prost(float, tag = "5")]
     pub mean_burst: f32,
+    #[prost(float, tag = "6")]
+    pub queue_ms: f32,
 }

@@ -111,11 +111,12 @@ settings! {
         #[arg(long, value_name = "N")]
         #[serde(deserialize_with = "text")]
         device_frames: Option<DeviceFrames>,
-        /// Speech per packet: auto, 5, 10, 20, 40 or 60 ms [default: auto]
+        /// Speech per packet: auto, 5, 10, 20, 40 or 60 ms; 5 is for headsets on a good network: least delay, no processing
+        /// [default: auto]
         #[arg(long, value_name = "MS")]
         #[serde(deserialize_with = "text")]
         frame_ms: Option<FrameMs>,
-        /// Opus bitrate, bit/s [default: 32000]
+        /// Opus bitrate of 20 ms packets, bit/s; shorter packets get more [default: 32000]
         #[arg(long, value_name = "BPS")]
         #[serde(deserialize_with = "text")]
         bitrate: Option<Bitrate>,

@@ -192,6 +192,11 @@ pub enum Event {
         by_peer: bool,
         held: bool,
     },
+    /// We send packets of another length from now on.
+    FrameLengthChanged {
+        call: CallId,
+        frame_ms: u32,
+    },
     DeviceChanged {
         role: AudioRole,
         from: Option<String>,

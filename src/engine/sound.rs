@@ -233,21 +233,35 @@ pub(super) fn resilience_settings(options: &AudioOptions) -> ResilienceSettings 
         Redundancy::Off => Some(0),
         Redundancy::Copies(copies) => Some(copies),
     };
-    ResilienceSettings { bitrate_bps: options.bitrate_bps, copies, fec: options.fec == Toggle::Auto }
+    ResilienceSettings {
+        ptime: ptime(options),
+        bitrate_bps: options.bitrate_bps,
+        copies,
+        fec: options.fec == Toggle::Auto,
+    }
 }
 
 /// What the options ask for; the rest are the values at which speech of one voice sounds best (media.md).
 fn encoder_settings(options: &AudioOptions) -> EncoderSettings {
-    let ptime = match options.frame {
-        FrameLength::Auto => Ptime::Ms20,
-        FrameLength::Ms(ms) => Ptime::from_ms(ms).unwrap_or(Ptime::Ms20),
-    };
+    let ptime = ptime(options).unwrap_or(Ptime::Ms10);
     EncoderSettings { bitrate_bps: options.bitrate_bps, ptime, fec: false, ..EncoderSettings::default() }
 }
 
+/// `None`: as the path has it.
+fn ptime(options: &AudioOptions) -> Option<Ptime> {
+    match options.frame {
+        FrameLength::Auto => None,
+        FrameLength::Ms(ms) => Ptime::from_ms(ms),
+    }
+}
+
 /// Processing is for microphones: files, tones and silence go as they are. A stand-in that takes an unplugged
-/// microphone's place in the middle of a call is processed like it.
+/// microphone's place in the middle of a call is processed like it. Nor does it suit packets of 5 ms, which are for who
+/// wants the least delay of all and wears a headset.
 fn apm_settings(options: &AudioOptions) -> ApmSettings {
+    if options.frame == FrameLength::Ms(5) {
+        return ApmSettings::OFF;
+    }
     match options.mic {
         SourceSpec::Default | SourceSpec::Device(_) => ApmSettings {
             echo_cancellation: options.echo_cancellation,

@@ -29,10 +29,12 @@ const PARK: Duration = Duration::from_millis(50);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// What the speaker's ring holds beyond one device callback: covers this thread's scheduling jitter.
 const PLAYOUT_MARGIN_MS: u32 = 5;
+/// What is played at a time: 5 ms. Shorter steps leave less waiting in the speaker's ring.
+const PLAYOUT_STEP: usize = FRAME_SAMPLES / 2;
 /// As our descriptions have it; RED names it again for each copy (RFC 2198 §3).
 const OPUS_PAYLOAD_TYPE: u8 = 111;
-/// Most frames made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
-const MAX_FRAMES_PER_WAKE: usize = 12;
+/// Most steps made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
+const MAX_STEPS_PER_WAKE: usize = 24;
 
 /// Names a peer inside the voice thread; chosen by the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +49,7 @@ pub(super) struct Peer {
     packetizer: Packetizer,
     protection: Protection,
     /// What this peer adds to the mix.
-    frame: Frame,
+    step: [f32; PLAYOUT_STEP],
     heard: bool,
 }
 
@@ -60,7 +62,7 @@ impl Peer {
         packetizer: Packetizer,
         protection: Protection,
     ) -> Self {
-        Self { key, link, incoming, receiver, packetizer, protection, frame: [0.0; FRAME_SAMPLES], heard: false }
+        Self { key, link, incoming, receiver, packetizer, protection, step: [0.0; PLAYOUT_STEP], heard: false }
     }
 }
 
@@ -119,6 +121,8 @@ pub(super) enum Retired {
 pub(super) struct VoiceReport {
     pub stats: ReceiverStats,
     pub ptime_ms: u32,
+    /// Delay of the coded signal behind the microphone, beside the packet's length.
+    pub lookahead_ms: f32,
     /// Copies of earlier packets in each packet that we send.
     pub red: u8,
     pub fec: bool,
@@ -272,6 +276,9 @@ impl VoiceLoop {
         if let Some(bitrate_bps) = of_peers().map(|protection| protection.bitrate_bps).min() {
             settings.bitrate_bps = bitrate_bps;
         }
+        if let Some(ptime) = of_peers().map(|protection| protection.ptime).max() {
+            settings.ptime = ptime;
+        }
         settings.expected_loss_percent = of_peers().map(|protection| protection.fec_for_percent).max().unwrap_or(0);
         settings.fec = settings.expected_loss_percent > 0;
         if let Err(why) = self.encoder.apply(&settings) {
@@ -292,9 +299,14 @@ impl VoiceLoop {
     fn capture(&mut self) {
         let Some(microphone) = &mut self.microphone else { return };
         let mut frame: Frame = [0.0; FRAME_SAMPLES];
-        while microphone.next_frame(&mut frame) {
+        loop {
+            // The processing works on whole frames.
+            let piece = if self.apm.is_off() { self.encoder.piece().0 as usize } else { FRAME_SAMPLES };
+            if !microphone.next_samples(&mut frame[..piece]) {
+                break;
+            }
             self.apm.process_capture(&mut frame);
-            self.mic_level.push(&frame);
+            self.mic_level.push(&frame[..piece]);
             if self.muted || self.deafened {
                 frame.fill(0.0);
             }
@@ -302,7 +314,7 @@ impl VoiceLoop {
                 continue;
             }
             // Encoding fails only on a broken encoder state; the next frame starts anew.
-            let Ok(Some(encoded)) = self.encoder.encode(&frame) else { continue };
+            let Ok(Some(encoded)) = self.encoder.encode(&frame[..piece]) else { continue };
             for peer in &mut self.peers {
                 let packet = peer.packetizer.packetize(&encoded);
                 // A full link queue is counted by the link and shown as loss by the other side's report.
@@ -314,33 +326,33 @@ impl VoiceLoop {
     /// Jitter buffers → mix → speaker, as long as the speaker's ring has room below its target.
     fn play(&mut self) {
         let Some(mut speaker) = self.speaker.take() else { return };
-        for _ in 0..MAX_FRAMES_PER_WAKE {
-            if !speaker.wants_frame() {
+        for _ in 0..MAX_STEPS_PER_WAKE {
+            if !speaker.wants_more() {
                 break;
             }
-            let frame = self.mixed_frame();
+            let mixed = self.mixed_step();
             // Only what is really played can come back as an echo.
-            self.apm.process_render(&frame);
-            speaker.push(&frame);
+            self.apm.process_render(&mixed);
+            speaker.push(&mixed);
         }
         self.speaker = Some(speaker);
     }
 
-    fn mixed_frame(&mut self) -> Frame {
+    fn mixed_step(&mut self) -> [f32; PLAYOUT_STEP] {
         let now = Instant::now();
         for peer in &mut self.peers {
             while let Ok(packet) = peer.incoming.pop() {
                 peer.receiver.insert_packet(packet);
             }
-            let operation = peer.receiver.get_audio(now, &mut peer.frame);
+            let operation = peer.receiver.get_samples(now, &mut peer.step);
             if !peer.heard && is_decoded(operation) {
                 peer.heard = true;
                 // The desk reads its queue faster than people can join.
                 let _ = self.news.try_send(VoiceNews::FirstAudio { key: peer.key, at: now });
             }
         }
-        let mut mixed: Frame = [0.0; FRAME_SAMPLES];
-        self.mixer.mix(self.peers.iter().map(|peer| (&peer.frame, 1.0)), &mut mixed);
+        let mut mixed = [0.0; PLAYOUT_STEP];
+        self.mixer.mix(self.peers.iter().map(|peer| (&peer.step[..], 1.0)), &mut mixed);
         if self.deafened {
             mixed.fill(0.0);
         }
@@ -354,6 +366,7 @@ impl VoiceLoop {
             return;
         }
         self.next_report = now + REPORT_EVERY;
+        let lookahead_ms = self.encoder.lookahead().as_ms();
         let settings = self.encoder.settings();
         let (ptime_ms, fec) = (settings.ptime.ms(), settings.fec);
         let speaker_delay_ms = self.speaker.as_ref().map_or(0.0, |speaker| speaker.delay_ms());
@@ -361,7 +374,8 @@ impl VoiceLoop {
         for peer in &mut self.peers {
             let stats = peer.receiver.statistics();
             let red = peer.protection.red.depth() as u8;
-            let report = VoiceReport { stats, ptime_ms, red, fec, speaker_delay_ms, mic_dbfs, speaker_dbfs };
+            let report =
+                VoiceReport { stats, ptime_ms, lookahead_ms, red, fec, speaker_delay_ms, mic_dbfs, speaker_dbfs };
             // The engine reads a report a second; one that does not fit is superseded by the next.
             let _ = self.news.try_send(VoiceNews::Report { key: peer.key, report });
         }
@@ -369,28 +383,28 @@ impl VoiceLoop {
 }
 
 impl Microphone {
-    /// Fills `frame` when 10 ms have been captured.
-    fn next_frame(&mut self, frame: &mut Frame) -> bool {
+    /// Fills `samples` when so many have been captured.
+    fn next_samples(&mut self, samples: &mut [f32]) -> bool {
         if let Ok(chunk) = self.samples.read_chunk(self.samples.slots()) {
             let (first, second) = chunk.as_slices();
             self.resampler.push(first);
             self.resampler.push(second);
             chunk.commit_all();
         }
-        self.resampler.pull(frame)
+        self.resampler.pull(samples)
     }
 }
 
 impl Speaker {
     /// The ring must hold what the next callback takes, and a little for our own lateness.
-    fn wants_frame(&self) -> bool {
+    fn wants_more(&self) -> bool {
         let margin = self.rate_hz / 1000 * PLAYOUT_MARGIN_MS;
         let callback = self.health.callback_frames();
         self.waiting() < (callback + margin) as usize
     }
 
-    fn push(&mut self, frame: &Frame) {
-        self.resampler.push(frame);
+    fn push(&mut self, samples: &[f32]) {
+        self.resampler.push(samples);
         let ready = self.resampler.available().min(self.samples.slots());
         if let Ok(mut chunk) = self.samples.write_chunk(ready) {
             let (first, second) = chunk.as_mut_slices();

@@ -1,12 +1,14 @@
 //! Microphone frames in, Opus packets out.
 
-use crate::base::{FRAME_SAMPLES, Frame, MediaTime, SampleCount};
+use crate::base::{FRAME_SAMPLES, MediaTime, SampleCount};
 
 use super::opus::{MAX_FRAME_BYTES, OpusEncoder, OpusError};
 
 /// Audio in one packet (SDP `ptime`, RFC 8866 §6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Ptime {
+    /// With the codec's shortest lookahead, 2.5 ms instead of 6.5: for who wants the least delay on a good network.
+    Ms5,
     Ms10,
     #[default]
     Ms20,
@@ -17,6 +19,7 @@ pub enum Ptime {
 impl Ptime {
     pub const fn ms(self) -> u32 {
         match self {
+            Self::Ms5 => 5,
             Self::Ms10 => 10,
             Self::Ms20 => 20,
             Self::Ms40 => 40,
@@ -31,6 +34,7 @@ impl Ptime {
     /// `None` for a length that packets cannot have.
     pub const fn from_ms(ms: u32) -> Option<Self> {
         match ms {
+            5 => Some(Self::Ms5),
             10 => Some(Self::Ms10),
             20 => Some(Self::Ms20),
             40 => Some(Self::Ms40),
@@ -113,11 +117,8 @@ impl Encoder {
     }
 
     pub fn starting_at(settings: EncoderSettings, media_time: MediaTime) -> Result<Self, OpusError> {
-        let mut opus = OpusEncoder::new()?;
-        opus.set_signal_voice()?;
-        configure(&mut opus, &settings)?;
         Ok(Self {
-            opus,
+            opus: codec(&settings)?,
             settings,
             pcm: Box::new([0.0; MAX_PTIME_SAMPLES]),
             collected: 0,
@@ -134,7 +135,9 @@ impl Encoder {
         if *settings == self.settings {
             return Ok(());
         }
-        if let Err(error) = configure(&mut self.opus, settings) {
+        if has_low_delay(settings) != has_low_delay(&self.settings) {
+            self.opus = codec(settings)?;
+        } else if let Err(error) = configure(&mut self.opus, settings) {
             configure(&mut self.opus, &self.settings)?;
             return Err(error);
         }
@@ -154,13 +157,22 @@ impl Encoder {
         self.opus.lookahead()
     }
 
-    /// Takes 10 ms; returns a packet each `ptime`, and `None` while collecting or while silence needs no packet.
+    /// What [`Encoder::encode`] takes: 10 ms, or a whole packet where that is less.
+    pub fn piece(&self) -> SampleCount {
+        SampleCount(self.packet_samples.min(FRAME_SAMPLES) as u32)
+    }
+
+    /// Takes a [`piece`](Self::piece); returns a packet each `ptime`, and `None` while collecting or while silence
+    /// needs no packet.
     ///
     /// RFC 7587 §3.1.3: packets of at most 2 bytes need not be sent. The first of a pause is sent all the same, so
     /// that the receiver knows that the pause is none of the network's doing; the rest only advance the media time.
-    pub fn encode(&mut self, frame: &Frame) -> Result<Option<EncodedFrame<'_>>, OpusError> {
-        self.pcm[self.collected..self.collected + FRAME_SAMPLES].copy_from_slice(frame);
-        self.collected += FRAME_SAMPLES;
+    pub fn encode(&mut self, piece: &[f32]) -> Result<Option<EncodedFrame<'_>>, OpusError> {
+        // A longer piece than was asked for makes a longer packet.
+        self.packet_samples = self.packet_samples.max(self.collected + piece.len()).min(MAX_PTIME_SAMPLES);
+        let room = piece.len().min(MAX_PTIME_SAMPLES - self.collected);
+        self.pcm[self.collected..self.collected + room].copy_from_slice(&piece[..room]);
+        self.collected += room;
         if self.collected < self.packet_samples {
             return Ok(None);
         }
@@ -196,8 +208,20 @@ impl Encoder {
     }
 }
 
+fn codec(settings: &EncoderSettings) -> Result<OpusEncoder, OpusError> {
+    let mut opus = if has_low_delay(settings) { OpusEncoder::with_low_delay()? } else { OpusEncoder::new()? };
+    opus.set_signal_voice()?;
+    configure(&mut opus, settings)?;
+    Ok(opus)
+}
+
+fn has_low_delay(settings: &EncoderSettings) -> bool {
+    settings.ptime == Ptime::Ms5
+}
+
 fn configure(opus: &mut OpusEncoder, settings: &EncoderSettings) -> Result<(), OpusError> {
     opus.set_bitrate_bps(settings.bitrate_bps)?;
+    opus.set_wideband_only(settings.bitrate_bps <= MAX_WIDEBAND_BPS)?;
     opus.set_complexity(settings.complexity)?;
     opus.set_in_band_fec(settings.fec)?;
     opus.set_dtx(settings.dtx)?;
@@ -205,6 +229,9 @@ fn configure(opus: &mut OpusEncoder, settings: &EncoderSettings) -> Result<(), O
     opus.set_dred_ms(settings.dred_ms)
 }
 
+/// Up to this bit rate the highs above 8 kHz cost the rest more than they are worth, by default from 14 kb/s on: PESQ-WB
+/// at 14 and 16 kb/s 3.64 and 3.80 with them, 3.89 and 4.02 without.
+const MAX_WIDEBAND_BPS: u32 = 20_000;
 /// RFC 7587 §3.1.3: an Opus packet of 2 bytes or less announces silence.
 pub(super) const MAX_DTX_BYTES: usize = 2;
 const MAX_PTIME_SAMPLES: usize = Ptime::Ms60.samples().0 as usize;

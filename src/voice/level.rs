@@ -1,6 +1,6 @@
 //! Loudness meter.
 
-use crate::base::dbfs_from_mean_square;
+use crate::base::{FRAME_SAMPLES, dbfs_from_mean_square};
 
 /// Level of a signal as a person sees it on a meter: rises at once, falls by 20 dB in about half a second.
 #[derive(Debug, Clone, Default)]
@@ -14,13 +14,14 @@ impl LevelMeter {
         Self::default()
     }
 
-    /// Takes the next 10 ms.
-    pub fn push(&mut self, frame: &[f32]) {
-        let energy: f32 = frame.iter().map(|sample| sample * sample).sum();
-        let mean_square = energy / frame.len().max(1) as f32;
-        let peak = frame.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
-        self.mean_square = mean_square.max(self.mean_square * FALL);
-        self.peak = peak.max(self.peak * FALL.sqrt());
+    /// Takes the next samples, of 48 kHz.
+    pub fn push(&mut self, samples: &[f32]) {
+        let energy: f32 = samples.iter().map(|sample| sample * sample).sum();
+        let mean_square = energy / samples.len().max(1) as f32;
+        let fall = FALL.powf(samples.len() as f32 / FRAME_SAMPLES as f32);
+        let peak = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+        self.mean_square = mean_square.max(self.mean_square * fall);
+        self.peak = peak.max(self.peak * fall.sqrt());
     }
 
     /// RMS level in dB relative to full scale, −100 in silence.
@@ -34,7 +35,7 @@ impl LevelMeter {
     }
 }
 
-/// Decay of the mean square per 10 ms frame.
+/// Decay of the mean square per 10 ms.
 const FALL: f32 = 0.91;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Many voices into one signal that never clips.
 
-use crate::base::{FRAME_SAMPLES, Frame};
+use crate::base::FRAME_SAMPLES;
 
 /// Adds voices, then limits.
 #[derive(Debug, Default)]
@@ -25,11 +25,12 @@ impl Mixer {
         Self::default()
     }
 
-    /// Mixes the inputs, each with its gain (1.0 leaves it alone), into `out`. Without inputs, silence.
-    pub fn mix<'a>(&mut self, inputs: impl Iterator<Item = (&'a Frame, f32)>, out: &mut Frame) {
+    /// Mixes the inputs, each with its gain (1.0 leaves it alone), into `out`: whole milliseconds, at most a frame.
+    /// Without inputs, silence.
+    pub fn mix<'a>(&mut self, inputs: impl Iterator<Item = (&'a [f32], f32)>, out: &mut [f32]) {
         out.fill(0.0);
-        for (frame, gain) in inputs {
-            for (mixed, sample) in out.iter_mut().zip(frame) {
+        for (samples, gain) in inputs {
+            for (mixed, sample) in out.iter_mut().zip(samples) {
                 *mixed += sample * gain;
             }
         }
@@ -38,16 +39,19 @@ impl Mixer {
 }
 
 impl Limiter {
-    pub fn limit(&mut self, frame: &mut Frame) {
+    /// `samples`: whole milliseconds, at most a frame.
+    pub fn limit(&mut self, samples: &mut [f32]) {
+        debug_assert!(samples.len().is_multiple_of(PART_SAMPLES) && samples.len() <= FRAME_SAMPLES);
         let mut needed = [0.0; PARTS + 1];
-        for (need, part) in needed.iter_mut().zip(frame.chunks_exact(PART_SAMPLES)) {
+        let parts = samples.chunks_exact(PART_SAMPLES).len().min(PARTS);
+        for (need, part) in needed.iter_mut().zip(samples.chunks_exact(PART_SAMPLES)) {
             let peak = part.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
             // NaN and infinity from a broken source end here.
             *need = if peak.is_finite() { (1.0 - CEILING / peak.max(CEILING)).max(0.0) } else { 1.0 };
         }
-        needed[PARTS] = needed[PARTS - 1];
+        needed[parts] = needed[parts.saturating_sub(1)];
         let mut from = self.reduction;
-        for (index, part) in frame.chunks_exact_mut(PART_SAMPLES).enumerate() {
+        for (index, part) in samples.chunks_exact_mut(PART_SAMPLES).enumerate() {
             // The end of this part must suit the peaks on both of its sides.
             let release = from * RELEASE;
             let to = needed[index].max(needed[index + 1]).max(release);
@@ -87,6 +91,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::Frame;
 
     fn tone(hz: f32, peak: f32, frame: usize) -> Frame {
         std::array::from_fn(|i| {
@@ -99,8 +104,10 @@ mod tests {
     fn one_voice_passes_unchanged() {
         let (mut mixer, mut out) = (Mixer::new(), [0.0; FRAME_SAMPLES]);
         let frame = tone(300.0, 0.85, 3);
-        mixer.mix([(&frame, 1.0)].into_iter(), &mut out);
+        mixer.mix([(&frame[..], 1.0)].into_iter(), &mut out);
         assert_eq!(out, frame);
+        mixer.mix([(&frame[..240], 1.0)].into_iter(), &mut out[..240]);
+        assert_eq!(out, frame, "half a frame as a whole one");
         mixer.mix(std::iter::empty(), &mut out);
         assert_eq!(out, [0.0; FRAME_SAMPLES]);
     }
@@ -113,7 +120,7 @@ mod tests {
         for frame in 0..100 {
             let voice = tone(220.0, 0.8, frame);
             let mut out = [0.0; FRAME_SAMPLES];
-            mixer.mix([(&voice, 1.0), (&voice, 1.0), (&voice, 1.0)].into_iter(), &mut out);
+            mixer.mix([(&voice[..], 1.0); 3].into_iter(), &mut out);
             assert!(out.iter().all(|sample| sample.abs() <= 1.0));
             if frame >= 50 {
                 // What is left after the best gain for the whole frame is distortion.
@@ -139,7 +146,7 @@ mod tests {
             let mut mixer = Mixer::new();
             for (i, peak) in peaks.iter().enumerate() {
                 let mut out = [0.0; FRAME_SAMPLES];
-                mixer.mix([(&tone(97.0, *peak, i), 1.0)].into_iter(), &mut out);
+                mixer.mix([(&tone(97.0, *peak, i)[..], 1.0)].into_iter(), &mut out);
                 prop_assert!(out.iter().all(|sample| sample.abs() <= 1.0));
             }
         }

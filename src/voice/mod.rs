@@ -10,6 +10,7 @@
 //! `Send` and nothing is shared, so encoders and receivers are made on one thread and handed to another.
 
 mod apm;
+mod congestion;
 mod encoder;
 mod jitter;
 mod level;
@@ -31,4 +32,4 @@ pub use opus::{OpusError, version as opus_version};
 pub use packetizer::{MAX_DISTANCE, Packetizer, RedDistances};
 pub use receiver::{Receiver, ReceiverSettings, ReceiverStats};
 pub use resample::{ResampleError, Resampler};
-pub use resilience::{LossReport, Protection, Resilience, ResilienceSettings};
+pub use resilience::{HEADER_BYTES, PathReport, Protection, Resilience, ResilienceSettings};

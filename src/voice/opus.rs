@@ -57,9 +57,18 @@ unsafe impl Send for OpusEncoder {}
 impl OpusEncoder {
     /// Tuned for intelligible speech ("VoIP"): SILK, hybrid and CELT modes, 6.5 ms of lookahead.
     pub fn new() -> Result<Self, OpusError> {
+        Self::of(sys::OPUS_APPLICATION_VOIP)
+    }
+
+    /// CELT only, without in-band FEC, for 2.5 ms of lookahead.
+    pub fn with_low_delay() -> Result<Self, OpusError> {
+        Self::of(sys::OPUS_APPLICATION_RESTRICTED_LOWDELAY)
+    }
+
+    fn of(application: c_int) -> Result<Self, OpusError> {
         let mut error = sys::OPUS_OK;
         // SAFETY: `error` outlives the call; the result is checked for null below.
-        let state = unsafe { sys::opus_encoder_create(RATE, 1, sys::OPUS_APPLICATION_VOIP, &mut error) };
+        let state = unsafe { sys::opus_encoder_create(RATE, 1, application, &mut error) };
         NonNull::new(state).map(|state| Self { state }).ok_or(OpusError(error))
     }
 
@@ -90,6 +99,12 @@ impl OpusEncoder {
     /// Deep redundancy (DRED): up to 1 s of the past as coarse speech features in each packet; 0 is off.
     pub fn set_dred_ms(&mut self, duration_ms: u32) -> Result<(), OpusError> {
         self.set(sys::OPUS_SET_DRED_DURATION_REQUEST, (duration_ms / 10).min(100) as c_int)
+    }
+
+    /// Codes nothing above 8 kHz: all bits go into what makes speech intelligible.
+    pub fn set_wideband_only(&mut self, on: bool) -> Result<(), OpusError> {
+        let most = if on { sys::OPUS_BANDWIDTH_WIDEBAND } else { sys::OPUS_BANDWIDTH_FULLBAND };
+        self.set(sys::OPUS_SET_MAX_BANDWIDTH_REQUEST, most)
     }
 
     /// Says that the signal is speech, instead of letting the encoder guess.
@@ -335,6 +350,7 @@ mod tests {
             assert_eq!(decoder.decode(&packet[..len], &mut pcm), Ok(samples));
         }
         assert_eq!(encoder.lookahead(), SampleCount(312));
+        assert_eq!(OpusEncoder::with_low_delay().unwrap().lookahead(), SampleCount(120));
     }
 
     #[test]

@@ -28,6 +28,13 @@ impl RedDistances {
         kept
     }
 
+    /// The first so many of them.
+    #[must_use]
+    pub fn nearest(mut self, count: usize) -> Self {
+        self.distances.iter_mut().skip(count).for_each(|distance| *distance = 0);
+        self
+    }
+
     /// Copies of earlier packets in each packet.
     pub fn depth(&self) -> usize {
         self.distances.iter().filter(|&&distance| distance > 0).count()

@@ -130,6 +130,7 @@ const EVENTS: &[(&str, &[Field])] = &[
     ("held", &[("call", Kind::Call, KNOWN), ("by_peer", Kind::Flag, KNOWN), ("held", Kind::Flag, KNOWN)]),
     ("reconnecting", &[("reason", Kind::Text, KNOWN)]),
     ("reconnected", &[("gap_ms", Kind::Number, KNOWN)]),
+    ("frame_ms_changed", &[("call", Kind::Text, KNOWN), ("frame_ms", Kind::Number, KNOWN)]),
     (
         "device_changed",
         &[

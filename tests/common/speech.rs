@@ -43,12 +43,14 @@ pub fn read_wav_channel(path: &Path, channel: usize) -> Vec<f32> {
 }
 
 /// How much of the reference was heard.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Heard {
     /// Share of the reference's speech pieces found in the degraded signal, 0..=1.
     pub share: f32,
     /// Median of the time by which pieces come later in the degraded signal than in the reference, ms.
     pub lag_ms: f32,
+    /// The same of each piece that was found, from the earliest to the latest.
+    pub lags_ms: Vec<f32>,
     /// Level of the degraded signal from the first to the last piece, dBFS RMS.
     pub level_dbfs: f32,
 }
@@ -76,9 +78,11 @@ pub fn heard(reference: &[f32], degraded: &[f32]) -> Heard {
     let lag = lags.get(lags.len() / 2).copied().unwrap_or(common);
     let from = (lag.max(0) as usize).min(degraded.len());
     let until = (lag.max(0) as usize + reference.len()).min(degraded.len());
+    let ms = |lag: isize| lag as f32 * 1000.0 / MATCH_RATE_HZ as f32;
     Heard {
         share: lags.len() as f32 / pieces as f32,
-        lag_ms: lag as f32 * 1000.0 / MATCH_RATE_HZ as f32,
+        lag_ms: ms(lag),
+        lags_ms: lags.iter().copied().map(ms).collect(),
         level_dbfs: dbfs(&degraded[from..until]),
     }
 }

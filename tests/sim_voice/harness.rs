@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use twocans::base::{FRAME_SAMPLES, Frame, IncomingPacket, MediaTime, OutgoingPacket, SeqNo};
 use twocans::voice::{
-    Encoder, EncoderSettings, JitterSettings, JitterStats, LossReport, Operation, Packetizer, Protection, Receiver,
-    RedDistances, Resilience, ResilienceSettings,
+    Encoder, EncoderSettings, HEADER_BYTES, JitterSettings, JitterStats, Operation, Packetizer, PathReport, Protection,
+    Receiver, RedDistances, Resilience, ResilienceSettings,
 };
 
 use crate::network::{Network, Random};
@@ -99,12 +99,14 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
     };
 
     let ticks = (scenario.seconds * 100.0) as usize;
-    let mut payload_bytes = 0;
+    let (mut payload_bytes, mut sent_bytes) = (0, 0);
     for tick in 0..ticks {
         let now_ms = scenario.phase_ms + 10.0 * tick as f64;
         while let Some((sent_ms, packet)) = sender.next_until(now_ms) {
             payload_bytes += packet.payload.len();
-            if let Some(delay) = network.delay_ms(sent_ms, &mut random) {
+            let bytes = packet.payload.len() + HEADER_BYTES as usize;
+            sent_bytes += bytes;
+            if let Some(delay) = network.delay_ms(sent_ms, bytes, &mut random) {
                 let arrival_ms = sent_ms + delay;
                 let packet = IncomingPacket {
                     arrival: instant(arrival_ms),
@@ -137,7 +139,8 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
             let stats = receiver.statistics();
             outcome.stats.push(stats);
             if let Some(resilience) = &mut resilience {
-                sender.protect(resilience.update(loss_between(&before, &stats)));
+                let sent_bps = std::mem::take(&mut sent_bytes) as f32 * 8.0;
+                sender.protect(resilience.update(&report_between(&before, &stats, sent_bps)));
             }
         }
     }
@@ -146,11 +149,13 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
 }
 
 /// What the receiver reports of a second.
-fn loss_between(before: &JitterStats, after: &JitterStats) -> LossReport {
+fn report_between(before: &JitterStats, after: &JitterStats, sent_bps: f32) -> PathReport {
     let (lost, received) = (after.lost.saturating_sub(before.lost), after.packets - before.packets);
-    LossReport {
+    PathReport {
         fraction_lost: lost as f32 / (lost + received).max(1) as f32,
         mean_burst: lost as f32 / (after.gaps - before.gaps).max(1) as f32,
+        queue_ms: after.queue_ms,
+        sent_bps,
     }
 }
 
@@ -183,6 +188,7 @@ impl<'a> Sender<'a> {
     fn protect(&mut self, protection: Protection) {
         let mut settings = *self.encoder.settings();
         settings.bitrate_bps = protection.bitrate_bps;
+        settings.ptime = protection.ptime;
         settings.expected_loss_percent = protection.fec_for_percent;
         settings.fec = protection.fec_for_percent > 0;
         self.encoder.apply(&settings).expect("valid settings");

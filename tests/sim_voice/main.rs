@@ -147,7 +147,7 @@ fn speech_survives_loss_better_with_each_kind_of_redundancy() {
 
 /// The sender does what the receiver's reports call for, beginning with nothing.
 fn adapting() -> Scenario {
-    let resilience = ResilienceSettings { bitrate_bps: 32_000, copies: None, fec: true };
+    let resilience = ResilienceSettings { ptime: None, bitrate_bps: 32_000, copies: None, fec: true };
     Scenario { seconds: 60.0, resilience: Some(resilience), ..Scenario::default() }
 }
 
@@ -155,8 +155,8 @@ fn adapting() -> Scenario {
 #[test]
 fn bursts_of_loss_are_survived_at_about_fifty_kilobits() {
     let (recording, scenario) = (speech("alice"), adapting());
-    for (percent, at_least) in [(10, 2.9), (20, 2.8), (30, 2.7)] {
-        let mut outcomes: Vec<(f32, f64, f64)> = (1..=5)
+    for (percent, at_least) in [(10, 3.2), (20, 3.1), (30, 2.7)] {
+        let outcomes: Vec<(f32, f64, f64)> = (1..=5)
             .map(|seed| {
                 let trace = format!("{}/tests/sim_voice/traces/burst{percent}-{seed}.txt", env!("CARGO_MANIFEST_DIR"));
                 let trace = std::fs::read_to_string(trace).expect("the trace is there");
@@ -165,29 +165,48 @@ fn bursts_of_loss_are_survived_at_about_fifty_kilobits() {
                 (pesq(&outcome, &recording), outcome.payload_bits_per_second / 1e3, buffer_ms)
             })
             .collect();
-        outcomes.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mean = |of: fn(&(f32, f64, f64)) -> f64| outcomes.iter().map(of).sum::<f64>() / 5.0;
-        let (median, kilobits, buffer_ms) = (outcomes[2].0, mean(|o| o.1), mean(|o| o.2));
+        let median_of = |of: fn(&(f32, f64, f64)) -> f64| {
+            let mut figures: Vec<f64> = outcomes.iter().map(of).collect();
+            figures.sort_by(f64::total_cmp);
+            figures[2]
+        };
+        let (median, kilobits, buffer_ms) = (median_of(|o| f64::from(o.0)), median_of(|o| o.1), median_of(|o| o.2));
         println!(
             "bursts of {percent} %: PESQ-WB {outcomes:.2?}, median {median:.2}; {kilobits:.1} kb/s; buffer {buffer_ms:.0} ms"
         );
         assert!(median >= at_least, "{percent} %: {median:.2}");
-        assert!(kilobits <= 54.0 && buffer_ms <= 80.0, "{kilobits:.1} kb/s, {buffer_ms:.0} ms");
+        assert!(kilobits <= 50.0 && buffer_ms <= 80.0, "{kilobits:.1} kb/s, {buffer_ms:.0} ms");
     }
+}
+
+#[test]
+fn a_narrow_link_carries_the_voice_without_a_queue() {
+    let recording = speech("alice");
+    let mut scenario = adapting();
+    // As calls begin: with the short packets of a good path, too many for this one.
+    scenario.encoder.ptime = Ptime::Ms10;
+    let mut link = network::Bottleneck::new(64e3, 200.0);
+    let outcome = simulate(&scenario, &recording, &mut link);
+    let (settled, later) = (link.mean_wait_ms(5e3, 10e3), link.mean_wait_ms(10e3, 60e3));
+    let reference = looped(&recording, outcome.played.len());
+    let mos = quality::pesq_wb_48k(&reference[240_000..], &outcome.played[240_000..]).expect("speech was played");
+    println!("64 kb/s: queue {settled:.0} ms in seconds 5 to 10, {later:.0} ms afterwards; PESQ-WB {mos:.2}");
+    assert!(settled <= 40.0 && later <= 40.0, "{settled:.0}, {later:.0} ms");
+    assert!(mos >= 3.8, "{mos:.2}");
 }
 
 #[test]
 fn scattered_loss_is_answered_with_copies() {
     let (recording, scenario) = (speech("alice"), adapting());
     let without = Scenario { resilience: None, ..scenario.clone() };
-    for (share, gain) in [(0.02, 0.4), (0.05, 0.8), (0.2, 1.8)] {
+    for (share, at_least) in [(0.02, 4.1), (0.05, 4.1), (0.2, 4.0)] {
         let score = |scenario: &Scenario| {
             let outcome = simulate(scenario, &recording, network::random_loss(share));
-            assert!(outcome.payload_bits_per_second <= 76e3, "{}", outcome.payload_bits_per_second);
+            assert!(outcome.payload_bits_per_second <= 75e3, "{}", outcome.payload_bits_per_second);
             pesq(&outcome, &recording)
         };
         let (plain, adapted) = (score(&without), score(&scenario));
         println!("random loss of {:.0} %: PESQ-WB {plain:.2} without, {adapted:.2} with copies", share * 100.0);
-        assert!(adapted >= plain + gain);
+        assert!(adapted >= at_least && adapted > plain + 0.4);
     }
 }

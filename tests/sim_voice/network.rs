@@ -31,13 +31,48 @@ impl Random {
 
 /// What the network does to a packet sent `at_ms` after the beginning.
 pub trait Network {
-    /// Milliseconds on the way, `None` when lost. Packets may overtake each other.
-    fn delay_ms(&mut self, at_ms: f64, random: &mut Random) -> Option<f64>;
+    /// Milliseconds on the way for a packet of so many bytes with all headers, `None` when lost. Packets may overtake
+    /// each other.
+    fn delay_ms(&mut self, at_ms: f64, bytes: usize, random: &mut Random) -> Option<f64>;
 }
 
 impl<F: FnMut(f64, &mut Random) -> Option<f64>> Network for F {
-    fn delay_ms(&mut self, at_ms: f64, random: &mut Random) -> Option<f64> {
+    fn delay_ms(&mut self, at_ms: f64, _bytes: usize, random: &mut Random) -> Option<f64> {
         self(at_ms, random)
+    }
+}
+
+/// A narrow link with a queue in front of it, which drops what does not fit.
+pub struct Bottleneck {
+    pub bits_per_second: f64,
+    pub queue_ms: f64,
+    /// When everything in the queue will have left, ms.
+    pub busy_until_ms: f64,
+    /// When each packet came, and how long it waited in the queue, ms.
+    pub waits: Vec<(f64, f64)>,
+}
+
+impl Bottleneck {
+    pub fn new(bits_per_second: f64, queue_ms: f64) -> Self {
+        Self { bits_per_second, queue_ms, busy_until_ms: 0.0, waits: Vec::new() }
+    }
+
+    pub fn mean_wait_ms(&self, from_ms: f64, to_ms: f64) -> f64 {
+        let waits: Vec<f64> =
+            self.waits.iter().filter(|(at, _)| (from_ms..to_ms).contains(at)).map(|(_, wait)| *wait).collect();
+        waits.iter().sum::<f64>() / waits.len().max(1) as f64
+    }
+}
+
+impl Network for &mut Bottleneck {
+    fn delay_ms(&mut self, at_ms: f64, bytes: usize, _random: &mut Random) -> Option<f64> {
+        let begins = self.busy_until_ms.max(at_ms);
+        self.waits.push((at_ms, begins - at_ms));
+        if begins - at_ms > self.queue_ms {
+            return None;
+        }
+        self.busy_until_ms = begins + bytes as f64 * 8e3 / self.bits_per_second;
+        Some(40.0 + self.busy_until_ms - at_ms)
     }
 }
 
@@ -80,9 +115,23 @@ pub fn stalls(stall_ms: f64, period_ms: f64, until_ms: f64) -> impl Network {
 }
 
 /// One network, then, from `at_ms` on, another.
-pub fn then(mut first: impl Network, at_ms: f64, mut second: impl Network) -> impl Network {
-    move |at: f64, random: &mut Random| {
-        if at < at_ms { first.delay_ms(at, random) } else { second.delay_ms(at, random) }
+pub fn then(first: impl Network, at_ms: f64, second: impl Network) -> impl Network {
+    Then { first, at_ms, second }
+}
+
+struct Then<A, B> {
+    first: A,
+    at_ms: f64,
+    second: B,
+}
+
+impl<A: Network, B: Network> Network for Then<A, B> {
+    fn delay_ms(&mut self, at_ms: f64, bytes: usize, random: &mut Random) -> Option<f64> {
+        if at_ms < self.at_ms {
+            self.first.delay_ms(at_ms, bytes, random)
+        } else {
+            self.second.delay_ms(at_ms, bytes, random)
+        }
     }
 }
 

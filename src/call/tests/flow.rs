@@ -277,13 +277,25 @@ fn muting_is_told_now_or_as_soon_as_possible() {
     world.boards[ALICE].set_muted(true, world.now);
     world.boards[ALICE].set_muted(false, world.now);
     world.boards[BOB].set_held(true, world.now);
-    let quality =
-        Quality { fraction_lost: f32::NAN, mean_burst: 1e9, concealed: 7.0, jitter_ms: 3.0, target_delay_ms: -1.0 };
+    let quality = Quality {
+        fraction_lost: f32::NAN,
+        mean_burst: 1e9,
+        concealed: 7.0,
+        jitter_ms: 3.0,
+        target_delay_ms: -1.0,
+        queue_ms: 1e9,
+    };
     world.boards[BOB].report_quality(id(1), quality, world.now);
     let _ = world.trace();
     world.run();
-    let quality =
-        Quality { fraction_lost: 0.0, mean_burst: 1000.0, concealed: 1.0, jitter_ms: 3.0, target_delay_ms: 0.0 };
+    let quality = Quality {
+        fraction_lost: 0.0,
+        mean_burst: 1000.0,
+        concealed: 1.0,
+        jitter_ms: 3.0,
+        target_delay_ms: 0.0,
+        queue_ms: 3.6e6,
+    };
     let heard = format!("A: Quality({quality:?})");
     let told = ["B: PeerMuted(false)", "A: PeerHeld(true)", heard.as_str()];
     assert_eq!(world.trace(), [&["A> MUTED", "B> HELD", "B> QUALITY"][..], &told].concat());

@@ -23,7 +23,7 @@ fn example() -> Vec<(&'static str, Message)> {
         sent_unix_s: Some(1_767_225_600),
     };
     let quality =
-        Quality { fraction_lost: 0.25, mean_burst: 0.0, concealed: 0.5, jitter_ms: 12.5, target_delay_ms: 60.0 };
+        Quality { fraction_lost: 0.25, concealed: 0.5, jitter_ms: 12.5, target_delay_ms: 60.0, ..Quality::default() };
     vec![
         ("invite", Message::Invite(invite)),
         ("ring", Message::Ring),

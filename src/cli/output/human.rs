@@ -289,7 +289,7 @@ impl Output for Human {
                 self.ended(*call, peer, *reason, *talked, summary);
             }
             Event::Failed(failure) => self.failure(failure),
-            Event::Net(_) | Event::NodeStats(_) | Event::CommandFinished { .. } => {}
+            Event::FrameLengthChanged { .. } | Event::Net(_) | Event::NodeStats(_) | Event::CommandFinished { .. } => {}
             Event::Lagged { .. } | Event::Stopped => {}
         }
         self.draw(stamped.at);

@@ -183,6 +183,12 @@ fn all() -> Vec<(Event, &'static str, String, &'static str)> {
             "· You put the call on hold.\n",
         ),
         (
+            Event::FrameLengthChanged { call, frame_ms: 20 },
+            "frame_ms_changed",
+            at_all(r#""call":"C","frame_ms":20"#),
+            "",
+        ),
+        (
             Event::DeviceChanged { role: AudioRole::Speaker, from: None, to: "usb".into(), gap: ms(30) },
             "device_changed",
             at_all(r#""role":"output","from":null,"to":"usb","gap_ms":30.0"#),

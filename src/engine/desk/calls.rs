@@ -26,7 +26,7 @@ use crate::identity::safety_words;
 use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Role};
 use crate::rendezvous::RingFailure;
 use crate::store::HistoryEntry;
-use crate::voice::{LossReport, Packetizer, Receiver, ReceiverSettings, Resilience};
+use crate::voice::{Packetizer, PathReport, Receiver, ReceiverSettings, Resilience};
 
 pub(super) struct LiveCall {
     pub peer: Person,
@@ -44,8 +44,12 @@ pub(super) struct LiveCall {
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
     pub tally: Tally,
-    /// What to do about the loss that the peer reports.
+    /// What to do about the loss and the queue that the peer reports.
     pub resilience: Resilience,
+    /// Over the last second, with UDP and IP headers.
+    pub sent_bps: f32,
+    /// Of the packets we send, as last told.
+    pub ptime_ms: Option<u32>,
     /// Counters at the last report.
     pub last: LastCounters,
     pub key: PeerKey,
@@ -111,6 +115,8 @@ impl Desk {
             stats: None,
             tally: Tally::default(),
             resilience: Resilience::new(resilience_settings(&self.options.audio)),
+            sent_bps: 0.0,
+            ptime_ms: None,
             last: LastCounters::default(),
             key: self.new_peer_key(),
             sessions: Vec::new(),
@@ -345,9 +351,10 @@ impl Desk {
             }
             CallEvent::PeerHeld(held) => self.emit_at(now, Event::Held { call, by_peer: true, held }),
             CallEvent::Quality(quality) => {
-                let Quality { fraction_lost, mean_burst, .. } = quality;
+                let Quality { fraction_lost, mean_burst, queue_ms, .. } = quality;
+                let report = PathReport { fraction_lost, mean_burst, queue_ms, sent_bps: live.sent_bps };
                 let before = live.resilience.protection();
-                let protection = live.resilience.update(LossReport { fraction_lost, mean_burst });
+                let protection = live.resilience.update(&report);
                 if let Some(sound) = self.sound.as_ref().filter(|_| protection != before) {
                     sound.protect(live.key, protection);
                 }

@@ -11,8 +11,8 @@ use crate::engine::{Event, NetTotals, NodeTotals, PeerStats};
 use crate::rendezvous::Totals;
 use crate::voice::ReceiverStats;
 
-/// Opus looks so far ahead, milliseconds (312 samples at 48 kHz, media.md).
-const ENCODER_LOOKAHEAD_MS: f32 = 6.5;
+/// IPv4 and UDP.
+const HEADERS_BITS: f32 = 28.0 * 8.0;
 
 /// Cumulative counters as of the last report; the contract's figures are differences.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ impl Desk {
             target_delay_ms: Some(heard.target_delay_ms),
             buffer_ms: Some(heard.buffer_ms),
             delay_ms: rtt_ms.map(|rtt| {
-                let capture = FRAME_MS as f32 + report.ptime_ms as f32 + ENCODER_LOOKAHEAD_MS;
+                let capture = FRAME_MS as f32 + report.ptime_ms as f32 + report.lookahead_ms;
                 capture + rtt / 2.0 + heard.buffer_ms + report.speaker_delay_ms
             }),
             tx_bps: since.tx_bps,
@@ -122,10 +122,16 @@ impl Desk {
             concealed: since.concealed.unwrap_or(0.0),
             jitter_ms: heard.jitter_ms,
             target_delay_ms: heard.target_delay_ms,
+            queue_ms: heard.queue_ms,
         };
+        live.sent_bps = since.tx_bps.unwrap_or(0) as f32 + HEADERS_BITS * 1000.0 / report.ptime_ms as f32;
+        let ptime_before = live.ptime_ms.replace(report.ptime_ms);
         live.tally.add(&stats);
         live.stats = Some(stats.clone());
         self.emit(Event::Stats(stats));
+        if ptime_before != Some(report.ptime_ms) {
+            self.emit(Event::FrameLengthChanged { call, frame_ms: report.ptime_ms });
+        }
         // The peer decides by it what to do about loss.
         self.switchboard.report_quality(call, quality, Instant::now());
     }

@@ -72,12 +72,14 @@ pub enum Noise {
 pub struct Apm {
     /// None: everything is off and nothing is touched.
     stages: Option<Stages>,
+    /// What is played, until there is a frame of it.
+    render: Vec<f32>,
 }
 
 impl Apm {
     pub fn new(settings: ApmSettings) -> Self {
         if settings == ApmSettings::OFF {
-            return Self { stages: None };
+            return Self::default();
         }
         let bands = settings.echo_cancellation || settings.noise == Noise::Standard;
         let stages = Stages {
@@ -91,18 +93,29 @@ impl Apm {
             strong_noise: (settings.noise == Noise::Strong).then(StrongNoise::new),
             gain: settings.gain_control.then(GainControl::new),
         };
-        Self { stages: Some(stages) }
+        Self { stages: Some(stages), render: Vec::with_capacity(FRAME_SAMPLES) }
     }
 
-    /// The far end: 10 ms that go to the speaker now. The echo canceller finds out by itself how much later the
-    /// microphone hears it, up to about half a second. While no speaker runs there is nothing to say.
-    pub fn process_render(&mut self, frame: &Frame) {
+    /// The far end: what goes to the speaker now, in pieces of any length. The echo canceller finds out by itself how
+    /// much later the microphone hears it, up to about half a second. While no speaker runs there is nothing to say.
+    pub fn process_render(&mut self, mut samples: &[f32]) {
         let echo = self.stages.as_mut().and_then(|stages| stages.banded.as_mut()).and_then(|bands| bands.echo.as_mut());
-        if let Some(echo) = echo {
-            let mut scaled = *frame;
-            to_16_bit_range(&mut scaled);
-            echo.hear_render(&scaled);
+        let Some(echo) = echo else { return };
+        while !samples.is_empty() {
+            let (now, later) = samples.split_at(samples.len().min(FRAME_SAMPLES - self.render.len()));
+            self.render.extend_from_slice(now);
+            samples = later;
+            if let Ok(frame) = <&mut Frame>::try_from(&mut self.render[..]) {
+                to_16_bit_range(frame);
+                echo.hear_render(frame);
+                self.render.clear();
+            }
         }
+    }
+
+    /// Whether there is nothing to be done: then pieces of any length may be sent as they are.
+    pub fn is_off(&self) -> bool {
+        self.stages.is_none()
     }
 
     /// The near end: turns 10 ms of the microphone into what is sent.

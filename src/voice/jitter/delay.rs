@@ -17,7 +17,7 @@
 //! for), and three seconds after the last one the delay is low again.
 //!
 //! Frames that are recovered from later packets count with the lag of the recovery, so the target waits for redundancy
-//! exactly when that pays.
+//! exactly when that pays. Losses go on for longer than stalls do, so what repairs take is remembered for longer.
 
 use crate::base::{SAMPLE_RATE_HZ, SampleCount};
 
@@ -27,6 +27,10 @@ pub(super) struct DelayManager {
     fastest: WindowedMinimum,
     /// Largest lag lately, negated.
     slowest: WindowedMinimum,
+    /// The same of frames that later packets had to bring.
+    slowest_repair: WindowedMinimum,
+    /// Of half a minute: what packets take that wait nowhere.
+    unhindered: WindowedMinimum,
     target: i64,
     min_delay: i64,
     max_delay: i64,
@@ -38,8 +42,10 @@ impl DelayManager {
         let (min_delay, max_delay) = (i64::from(min_delay.0), i64::from(max_delay.0));
         Self {
             histogram: Histogram::new(),
-            fastest: WindowedMinimum::new(),
-            slowest: WindowedMinimum::new(),
+            fastest: WindowedMinimum::new(SLOT_SAMPLES),
+            slowest: WindowedMinimum::new(SLOT_SAMPLES),
+            slowest_repair: WindowedMinimum::new(LONG_SLOT_SAMPLES),
+            unhindered: WindowedMinimum::new(LONG_SLOT_SAMPLES),
             target: 0,
             min_delay,
             max_delay: max_delay.max(min_delay),
@@ -54,6 +60,16 @@ impl DelayManager {
         self.fastest.add(lag, clock);
         self.slowest.reset();
         self.slowest.add(-(lag + INITIAL_DELAY), clock);
+        self.slowest_repair.reset();
+        self.unhindered.reset();
+        self.unhindered.add(lag, clock);
+        self.update_target(clock);
+    }
+
+    /// A frame of `samples` was lost and could be decoded for the first time from what a later packet brought.
+    pub fn observe_repair(&mut self, lag: i64, samples: SampleCount, clock: i64) {
+        self.histogram.add(lag, samples.as_ms());
+        self.slowest_repair.add(-lag, clock);
         self.update_target(clock);
     }
 
@@ -62,6 +78,7 @@ impl DelayManager {
         self.histogram.add(lag, samples.as_ms());
         self.fastest.add(lag, clock);
         self.slowest.add(-lag, clock);
+        self.unhindered.add(lag, clock);
         self.update_target(clock);
     }
 
@@ -80,11 +97,22 @@ impl DelayManager {
         self.fastest.get(clock, FASTEST_MEMORY).unwrap_or(self.target)
     }
 
+    /// Samples by which the fastest frame of the last quarter of a second came later than the fastest of the last half
+    /// minute: they waited in a queue, all of them.
+    pub fn queue(&self, clock: i64) -> i64 {
+        let now = self.fastest.get(clock, QUEUE_MEMORY);
+        let least = self.unhindered.get(clock, SLOTS as i64);
+        now.zip(least).map_or(0, |(now, least)| (now - least).max(0))
+    }
+
     fn update_target(&mut self, clock: i64) {
-        let best = self.histogram.cheapest_lag();
-        let fastest = self.fastest.get(clock, FASTEST_MEMORY).unwrap_or(best);
+        let fastest = self.fastest.get(clock, FASTEST_MEMORY);
+        let held_ms = fastest.map_or(0.0, |fastest| (self.target - fastest).max(0) as f32 / SAMPLES_PER_MS);
+        let best = self.histogram.cheapest_lag(self.target, held_ms * INERTIA);
+        let fastest = fastest.unwrap_or(best);
         let slowest = |memory| self.slowest.get(clock, memory).map_or(best, |lag| -lag);
-        let seen = slowest(HIGH_MEMORY).max(slowest(LOW_MEMORY).min(fastest + LOW_DELAY));
+        let repair = self.slowest_repair.get_recent(clock, SLOTS as i64).map_or(i64::MIN, |lag| -lag);
+        let seen = slowest(HIGH_MEMORY).max(slowest(LOW_MEMORY).min(fastest + LOW_DELAY)).max(repair);
         self.target = best.min(seen).clamp(fastest + self.min_delay, fastest + self.max_delay);
     }
 }
@@ -138,12 +166,14 @@ impl Histogram {
         (index - shift).clamp(0, BUCKETS as i64 - 1) as usize
     }
 
-    /// The lag at which delay and late frames together cost least.
-    fn cheapest_lag(&self) -> i64 {
+    /// The lag at which delay and late frames together cost least; `present` is preferred by so many milliseconds.
+    fn cheapest_lag(&self, present: i64, preference_ms: f32) -> i64 {
+        let present = (present - self.origin + BUCKET - 1).div_euclid(BUCKET);
         let ms_per_weight = MS_PER_PERCENT_LATE * 100.0 / self.total.max(f32::MIN_POSITIVE);
         let (mut late, mut best, mut least) = (0.0_f32, BUCKETS - 1, f32::INFINITY);
         for index in (0..BUCKETS).rev() {
-            let cost = index as f32 * BUCKET_MS + late * ms_per_weight;
+            let preference = if index as i64 == present { preference_ms } else { 0.0 };
+            let cost = index as f32 * BUCKET_MS + late * ms_per_weight - preference;
             if cost < least {
                 (best, least) = (index, cost);
             }
@@ -153,15 +183,16 @@ impl Histogram {
     }
 }
 
-/// Smallest value of the last seconds, in slots of 100 ms.
+/// Smallest value of the last slots of time.
 struct WindowedMinimum {
+    slot_samples: i64,
     /// Number of the slot and the smallest value in it.
     slots: [Option<(i64, i64)>; SLOTS],
 }
 
 impl WindowedMinimum {
-    fn new() -> Self {
-        Self { slots: [None; SLOTS] }
+    fn new(slot_samples: i64) -> Self {
+        Self { slot_samples, slots: [None; SLOTS] }
     }
 
     fn reset(&mut self) {
@@ -169,7 +200,7 @@ impl WindowedMinimum {
     }
 
     fn add(&mut self, value: i64, clock: i64) {
-        let number = clock.div_euclid(SLOT_SAMPLES);
+        let number = clock.div_euclid(self.slot_samples);
         let slot = &mut self.slots[number.rem_euclid(SLOTS as i64) as usize];
         *slot = match *slot {
             Some((held, least)) if held == number => Some((number, least.min(value))),
@@ -179,10 +210,14 @@ impl WindowedMinimum {
 
     /// The smallest value of the last `memory` slots, or, when nothing came in them, of the newest one.
     fn get(&self, clock: i64, memory: i64) -> Option<i64> {
-        let oldest = clock.div_euclid(SLOT_SAMPLES) - memory;
-        let held = || self.slots.iter().flatten();
-        let within = held().filter(|(number, _)| *number > oldest).map(|(_, value)| *value).min();
-        within.or_else(|| held().max_by_key(|(number, _)| *number).map(|(_, value)| *value))
+        let newest = || self.slots.iter().flatten().max_by_key(|(number, _)| *number).map(|(_, value)| *value);
+        self.get_recent(clock, memory).or_else(newest)
+    }
+
+    /// The smallest value of the last `memory` slots, if anything came in them.
+    fn get_recent(&self, clock: i64, memory: i64) -> Option<i64> {
+        let oldest = clock.div_euclid(self.slot_samples) - memory;
+        self.slots.iter().flatten().filter(|(number, _)| *number > oldest).map(|(_, value)| *value).min()
     }
 }
 
@@ -195,6 +230,9 @@ const MEMORY_MS: f32 = 6000.0;
 const INITIAL_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 100;
 const INITIAL_WEIGHT_MS: f32 = 40.0;
 
+/// A target is left when another one is better by this part of the delay: chance alone must not move it to and fro.
+const INERTIA: f32 = 0.15;
+const SAMPLES_PER_MS: f32 = SAMPLE_RATE_HZ as f32 / 1000.0;
 const BUCKET_MS: f32 = 2.5;
 const BUCKET: i64 = SAMPLE_RATE_HZ as i64 / 400;
 /// 3.2 s of lags.
@@ -210,6 +248,10 @@ const LOW_MEMORY: i64 = SLOTS as i64;
 const LOW_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 25;
 const SLOTS: usize = 80;
 const SLOT_SAMPLES: i64 = SAMPLE_RATE_HZ as i64 / 10;
+/// 30 s in all slots. In longer times clocks drift, by up to 200 ppm: 6 ms.
+const LONG_SLOT_SAMPLES: i64 = SAMPLE_RATE_HZ as i64 * 30 / SLOTS as i64;
+/// What counts as now for a queue, in slots.
+const QUEUE_MEMORY: i64 = 3;
 
 #[cfg(test)]
 mod tests {

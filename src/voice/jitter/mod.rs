@@ -40,7 +40,8 @@ pub struct JitterSettings {
     pub max_target: SampleCount,
     /// Packets that wait at once.
     pub max_packets: usize,
-    /// Decoder complexity 0..=10: below 5 classic concealment, from 5 on the neural one.
+    /// Decoder complexity 0..=10: below 5 classic concealment, from 5 on the neural one, from 6 on low bit rates are
+    /// enhanced as well (PESQ-WB 3.46 → 3.71 at 11, 4.02 → 4.09 at 16 kb/s).
     pub decoder_complexity: u8,
 }
 
@@ -50,7 +51,7 @@ impl Default for JitterSettings {
             min_target: SampleCount(0),
             max_target: SampleCount::from_ms(500),
             max_packets: 200,
-            decoder_complexity: 5,
+            decoder_complexity: 6,
         }
     }
 }
@@ -131,6 +132,14 @@ pub struct JitterBuffer {
     counters: Counters,
 }
 
+/// How a frame reached us first.
+#[derive(Debug, Clone, Copy)]
+enum Came {
+    ByItself,
+    /// Its packet was lost; a later one carried it.
+    Repaired,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Tick {
     at: Instant,
@@ -195,7 +204,7 @@ impl JitterBuffer {
             return Inserted::Duplicate;
         }
         self.note_fec(&header, position, &payload);
-        self.note_available(&header, position.seq, position.time, samples);
+        self.note_available(&header, position.seq, position.time, samples, Came::ByItself);
         self.store(position.time, Some(position.seq), samples, payload)
     }
 
@@ -214,7 +223,7 @@ impl JitterBuffer {
         if !source.is_missing(seq) {
             return Inserted::Duplicate;
         }
-        self.note_available(&header, seq, time, samples);
+        self.note_available(&header, seq, time, samples, Came::Repaired);
         let stored = self.store(time, None, samples, payload);
         self.counters.redundant_used += u64::from(stored == Inserted::Stored);
         stored
@@ -252,7 +261,11 @@ impl JitterBuffer {
 
     pub fn statistics(&mut self) -> JitterStats {
         let target = self.delay.target_lag() - self.delay.fastest_lag(self.clock);
-        self.counters.statistics(self.source.as_ref(), target, self.packets.len())
+        let queue = self.delay.queue(self.clock);
+        JitterStats {
+            queue_ms: queue as f32 * 1000.0 / SAMPLE_RATE_HZ as f32,
+            ..self.counters.statistics(self.source.as_ref(), target, self.packets.len())
+        }
     }
 
     /// Finds the packet's place in its sender's numbering; `None` for strays.
@@ -302,7 +315,7 @@ impl JitterBuffer {
         if let Some(frame) = opus::packet_frame_samples(payload)
             && opus::packet_has_fec(payload)
         {
-            self.note_available(header, position.seq - 1, position.time - i64::from(frame.0), frame);
+            self.note_available(header, position.seq - 1, position.time - i64::from(frame.0), frame, Came::Repaired);
         }
     }
 
@@ -310,7 +323,14 @@ impl JitterBuffer {
     ///
     /// A frame that missed the coming tick by a hair, or would miss it if it came a hair later, counts as if it had:
     /// so the target moves before playout suffers.
-    fn note_available(&mut self, header: &PacketHeader, seq: ExtendedSeq, time: ExtendedTime, samples: SampleCount) {
+    fn note_available(
+        &mut self,
+        header: &PacketHeader,
+        seq: ExtendedSeq,
+        time: ExtendedTime,
+        samples: SampleCount,
+        came: Came,
+    ) {
         if !self.source.as_mut().is_some_and(|source| source.cover(seq)) {
             return;
         }
@@ -318,7 +338,11 @@ impl JitterBuffer {
             let since = header.arrival.saturating_duration_since(tick.at).as_secs_f64() * f64::from(SAMPLE_RATE_HZ);
             if (since as i64 - tick.samples).abs() < NARROW { tick.samples } else { 0 }
         });
-        self.delay.observe(self.clock - time + narrow, samples, self.clock);
+        let lag = self.clock - time + narrow;
+        match came {
+            Came::ByItself => self.delay.observe(lag, samples, self.clock),
+            Came::Repaired => self.delay.observe_repair(lag, samples, self.clock),
+        }
     }
 
     fn store(

@@ -43,6 +43,9 @@ pub struct JitterStats {
     pub playout_delay_ms: f32,
     /// Time that a sample waited between its packet's insertion and its playout, mean since the last reading.
     pub buffer_ms: f32,
+    /// How much later than the fastest packet of the last half minute the fastest of the last quarter of a second came:
+    /// the wait in front of a link that is too narrow for what is sent.
+    pub queue_ms: f32,
     /// Packets waiting now.
     pub waiting: usize,
     /// Sound of the sender has been played.
@@ -145,6 +148,7 @@ impl Counters {
             target_delay_ms: samples_to_ms(target as f64),
             playout_delay_ms: samples_to_ms(means.playout_delay / f64::from(means.ticks.max(1))),
             buffer_ms: samples_to_ms(means.waited / f64::from(means.packets.max(1))),
+            queue_ms: 0.0,
             waiting,
             first_audio: self.first_audio,
         }

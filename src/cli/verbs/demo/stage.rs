@@ -9,8 +9,8 @@ use crate::cli::clock;
 use crate::cli::exit::internal;
 use crate::cli::output::{Output, Report, Side};
 use crate::engine::{
-    AudioOptions, CommandKind, Engine, Event, Events, Failure, FailureKind, NetworkOptions, Options, Retry, SinkSpec,
-    SourceSpec, Stamped, SuperPeerMode,
+    AudioOptions, CommandKind, Engine, Event, Events, Failure, FailureKind, FrameLength, NetworkOptions, Options,
+    Retry, SinkSpec, SourceSpec, Stamped, SuperPeerMode,
 };
 use crate::identity::Link;
 
@@ -77,6 +77,8 @@ impl Stage {
                 mic: SourceSpec::File { path: actor.speech.clone(), looped: false, at_launch: false },
                 speaker: SinkSpec::File(actor.heard.clone()),
                 ring_device: SinkSpec::Null,
+                // The quality that is printed is that of 32 kb/s in packets of 20 ms.
+                frame: FrameLength::Ms(20),
                 ..AudioOptions::default()
             };
             self.peers.push(start(options(actor.home.clone(), isolated(&addresses), audio))?);
