@@ -80,7 +80,7 @@ struct Remedy(u32, &'static [u8]);
 /// 24 kb/s with them (PESQ-WB 4.09 and 4.13).
 ///
 /// PESQ-WB, random losses of 2, 5 and 20 %: 3.59, 3.00, 1.64 without, 4.12, 4.16, 4.03 by the table; recorded bursts of
-/// 10, 20, 30 %: 2.5, 1.8, 1.4 without, 3.3, 3.1, 2.9 by the table.
+/// 10, 20, 30 %: 2.5, 1.8, 1.4 without, 3.3, 3.1, 2.8 by the table.
 const TABLE: [Level; 4] = [
     Level { from: 0.0, scattered: Remedy(32_000, &[]), bursty: Remedy(32_000, &[]) },
     Level { from: 0.01, scattered: Remedy(23_000, &[1]), bursty: Remedy(15_500, &[1, 2]) },
