@@ -19,10 +19,9 @@ use common::netlab::{Lab, Netns, laboratory};
 use common::process::Process;
 use common::pulse::{Channel, Pulse};
 use common::speech::{heard, pesq_wb, read_wav, read_wav_channel, recording};
-use common::world::{AUTO, REACTION, World, finish};
+use common::world::{AUTO, REACTION, UNPROCESSED, World, finish};
 use report::{Table, cost_during};
 
-const UNPROCESSED: [&str; 4] = ["--no-aec", "--ns", "off", "--no-agc"];
 const SMALL_DEVICES: [&str; 2] = ["--device-frames", "240"];
 /// Speech from which delay and quality are read begins so long after the call: what adapts has adapted.
 const SETTLED: Duration = Duration::from_secs(6);
@@ -94,7 +93,7 @@ fn through_bad_networks(table: &mut Table) {
     let ten = [&SMALL_DEVICES[..], &["--frame-ms", "10"]].concat();
 
     // Uniform 20..80 ms: mean 50, 95 % within 27 ms of it.
-    let jitter = Impairment { keep_order: false, ..Impairment::delay_ms(50).with_jitter_ms(30).with_seed(7) };
+    let jitter = Impairment::delay_ms(50).with_jitter_ms(30).with_seed(7);
     let at_work = lab.impair_both("caller", jitter);
     let plain = place.call("jitter", &[&UNPROCESSED[..], &ten].concat());
     table.row("delay 50 ± 30 ms, processing off: mouth to ear p50, ms", "≤ 112", plain.delay(0.5), |ms| ms <= 112.0);

@@ -9,10 +9,7 @@ use common::process::{Launch, Process};
 use common::pulse::{Channel, Pulse};
 use common::skip::skip;
 use common::speech::{Heard, SAMPLE_RATE_HZ, dbfs, heard, pesq_wb, read_wav, read_wav_channel, recording};
-use common::world::{AUTO, REACTION, World, finish};
-
-/// The devices are judged, not the processing, which changes the waveform.
-const UNPROCESSED: [&str; 4] = ["--no-aec", "--ns", "off", "--no-agc"];
+use common::world::{AUTO, REACTION, UNPROCESSED, World, finish};
 
 /// Id of the device of this direction whose id or name holds `name`.
 fn device_id(environment: &[(String, String)], world: &World, kind: &str, name: &str) -> String {

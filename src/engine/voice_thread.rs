@@ -344,7 +344,7 @@ impl VoiceLoop {
             while let Ok(packet) = peer.incoming.pop() {
                 peer.receiver.insert_packet(packet);
             }
-            let operation = peer.receiver.get_samples(now, &mut peer.step);
+            let operation = peer.receiver.get_audio(now, &mut peer.step);
             if !peer.heard && is_decoded(operation) {
                 peer.heard = true;
                 // The desk reads its queue faster than people can join.

@@ -70,8 +70,7 @@ impl Congestion {
 
 /// What the narrowest link passed on: what came, less what came out of its queue or went into it.
 fn passed(report: &PathReport, grown_ms: f32) -> f32 {
-    let lost = if report.fraction_lost.is_finite() { report.fraction_lost.clamp(0.0, 1.0) } else { 0.0 };
-    report.sent_bps.max(0.0) * (1.0 - lost) / (1.0 + grown_ms.max(0.0) / 1000.0)
+    report.sent_bps.max(0.0) * (1.0 - report.lost()) / (1.0 + grown_ms.max(0.0) / 1000.0)
 }
 
 /// A longer queue is taken for one. Jitter leaves less: some packet of a quarter of a second is fast.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::base::{Frame, IncomingPacket, MediaTime, PayloadKind, SampleCount};
+use crate::base::{IncomingPacket, MediaTime, PayloadKind, SampleCount};
 
 use super::jitter::{Inserted, JitterBuffer, JitterSettings, JitterStats, Operation, PacketHeader};
 use super::level::LevelMeter;
@@ -52,13 +52,8 @@ impl Receiver {
         }
     }
 
-    /// The next 10 ms of the peer's voice. Always fills `out`, with silence if need be.
-    pub fn get_audio(&mut self, now: Instant, out: &mut Frame) -> Operation {
-        self.get_samples(now, out)
-    }
-
-    /// As [`Receiver::get_audio`], for ticks shorter than 10 ms.
-    pub fn get_samples(&mut self, now: Instant, out: &mut [f32]) -> Operation {
+    /// The next samples of the peer's voice, 10 ms or less. Always fills `out`, with silence if need be.
+    pub fn get_audio(&mut self, now: Instant, out: &mut [f32]) -> Operation {
         let operation = self.jitter.get_audio(now, out);
         self.level.push(out);
         operation
@@ -88,7 +83,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::base::{FRAME_SAMPLES, SeqNo};
+    use crate::base::{FRAME_SAMPLES, Frame, SeqNo};
     use crate::voice::{Encoder, EncoderSettings, Packetizer, RedDistances};
 
     /// What arrives of ten seconds when each packet carries the two before it and `lost` picks those that do not come.

@@ -22,6 +22,13 @@ pub struct PathReport {
     pub sent_bps: f32,
 }
 
+impl PathReport {
+    /// The share of lost packets, within 0..=1 whatever was reported.
+    pub(super) fn lost(&self) -> f32 {
+        if self.fraction_lost.is_finite() { self.fraction_lost.clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
 /// What goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protection {
@@ -113,7 +120,7 @@ impl Resilience {
     /// What to do after this report.
     pub fn update(&mut self, report: &PathReport) -> Protection {
         self.congestion.update(report);
-        let lost = if report.fraction_lost.is_finite() { report.fraction_lost.clamp(0.0, 1.0) } else { 0.0 };
+        let lost = report.lost();
         self.loss += (lost - self.loss) * if lost > self.loss { ATTACK } else { DECAY };
         let bursts = if report.mean_burst >= 1.0 { lost / report.mean_burst } else { 0.0 };
         self.reports = self.reports * BURST_MEMORY + 1.0;
@@ -138,11 +145,6 @@ impl Resilience {
     fn is_bursty(&self) -> bool {
         let share = self.lost_sum / self.reports.max(1.0);
         self.lost_sum * (1.0 - share) >= self.burst_sum * BURSTY
-    }
-
-    /// Bits per second, with all headers, that the path is taken to carry; `None` while it shows no limit.
-    pub fn limit_bps(&self) -> Option<u32> {
-        self.congestion.limit_bps()
     }
 
     /// What the loss alone calls for.

@@ -111,6 +111,10 @@ const LABORATORY: [&str; 3] = ["--no-mdns", "--treat-as-public", "203.0.113.0/24
 /// Options of somebody who takes every call at once.
 pub const AUTO: [&str; 3] = ["--auto", "--from", "anyone"];
 
+/// Audio options of somebody whose microphone is sent as it is: the devices are judged then, not the processing, which
+/// changes the waveform.
+pub const UNPROCESSED: [&str; 4] = ["--no-aec", "--ns", "off", "--no-agc"];
+
 /// Audio options: says `mic` (a WAV), writes what is heard to `speaker`.
 pub fn with_files(mic: &Path, speaker: &Path) -> [String; 4] {
     let file = |path: &Path| format!("file:{}", path.display());

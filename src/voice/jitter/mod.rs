@@ -262,10 +262,7 @@ impl JitterBuffer {
     pub fn statistics(&mut self) -> JitterStats {
         let target = self.delay.target_lag() - self.delay.fastest_lag(self.clock);
         let queue = self.delay.queue(self.clock);
-        JitterStats {
-            queue_ms: queue as f32 * 1000.0 / SAMPLE_RATE_HZ as f32,
-            ..self.counters.statistics(self.source.as_ref(), target, self.packets.len())
-        }
+        self.counters.statistics(self.source.as_ref(), target, queue, self.packets.len())
     }
 
     /// Finds the packet's place in its sender's numbering; `None` for strays.

@@ -122,8 +122,8 @@ impl Counters {
         self.past_gaps += source.gaps();
     }
 
-    /// `target`: samples above the fastest packet.
-    pub fn statistics(&mut self, source: Option<&Source>, target: i64, waiting: usize) -> JitterStats {
+    /// `target`: samples above the fastest packet; `queue`: samples that packets wait.
+    pub fn statistics(&mut self, source: Option<&Source>, target: i64, queue: i64, waiting: usize) -> JitterStats {
         let packets = self.past_packets + source.map_or(0, Source::received);
         let expected = self.past_expected + source.map_or(0, Source::expected);
         let means = std::mem::take(&mut self.since_reading);
@@ -148,7 +148,7 @@ impl Counters {
             target_delay_ms: samples_to_ms(target as f64),
             playout_delay_ms: samples_to_ms(means.playout_delay / f64::from(means.ticks.max(1))),
             buffer_ms: samples_to_ms(means.waited / f64::from(means.packets.max(1))),
-            queue_ms: 0.0,
+            queue_ms: samples_to_ms(queue as f64),
             waiting,
             first_audio: self.first_audio,
         }

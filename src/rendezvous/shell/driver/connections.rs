@@ -307,9 +307,8 @@ impl Driver {
         }
         // A node that we were told to enter by, or entered by before, is good as soon as it is reached: a run may end
         // before it has introduced itself. Of others we wait to hear that they are nodes at all.
-        let entrance = self.connections.join.is_entrance(&peer);
         if let ConnectedPoint::Dialer { address, .. } = endpoint
-            && entrance
+            && self.connections.join.is_entrance(&peer)
         {
             self.remember(peer, without_peer(address));
         }
