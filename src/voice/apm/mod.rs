@@ -3,7 +3,7 @@
 //! ```text
 //!  to the speaker ─ bands ─────────┐
 //!                                  ▼
-//!  microphone ─ high-pass ─ bands ─ echo ─ noise (standard) ─ one band ─ noise (strong) ─ gain, limiter ─▶ encoder
+//!  microphone ─ rumble ─ bands ─ echo ─ noise (standard) ─ one band ─ noise (strong) ─ gain, limiter ─▶ encoder
 //! ```
 //!
 //! The parts are those of WebRTC's audio processing module (`sonora`, a port to Rust: AEC3, NS, AGC2) and RNNoise
@@ -12,7 +12,7 @@
 //!
 //! | stage | delay |
 //! |---|---|
-//! | high-pass, gain, limiter | 0 |
+//! | rumble, gain, limiter | 0 |
 //! | into three bands and back (whenever echo or standard noise is on) | 1 ms |
 //! | echo: 10 ms frames into 4 ms blocks and back, then overlapping blocks | 2 + 4 ms |
 //! | noise, standard: overlapping frames | 6 ms |
@@ -22,15 +22,16 @@ mod activity;
 mod echo;
 mod gain;
 mod noise;
+mod rumble;
 
 pub use self::activity::{MutedTalk, VoiceActivity};
-use sonora::high_pass_filter::HighPassFilter;
 use sonora::three_band_filter_bank::ThreeBandFilterBank;
 
 use self::echo::EchoCanceller;
 use self::gain::GainControl;
 use self::noise::{StandardNoise, StrongNoise};
-use crate::base::{FRAME_SAMPLES, Frame, SAMPLE_RATE_HZ};
+use self::rumble::RumbleFilter;
+use crate::base::{FRAME_SAMPLES, Frame};
 
 /// Which parts are on; by default all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +86,7 @@ impl Apm {
         }
         let bands = settings.echo_cancellation || settings.noise == Noise::Standard;
         let stages = Stages {
-            high_pass: HighPassFilter::new(SAMPLE_RATE_HZ as i32, 1),
-            scratch: [vec![0.0; FRAME_SAMPLES]],
+            rumble: RumbleFilter::new(),
             banded: bands.then(|| Banded {
                 bank: ThreeBandFilterBank::new(),
                 echo: settings.echo_cancellation.then(EchoCanceller::new),
@@ -130,9 +130,7 @@ impl Apm {
 
 /// The parts, in the order in which the sound passes them. All of them count in the range of 16-bit samples.
 struct Stages {
-    high_pass: HighPassFilter,
-    /// Where the high-pass filter works: it wants a list of channels.
-    scratch: [Vec<f32>; 1],
+    rumble: RumbleFilter,
     banded: Option<Banded>,
     strong_noise: Option<StrongNoise>,
     gain: Option<GainControl>,
@@ -152,9 +150,7 @@ impl Stages {
     fn process(&mut self, frame: &mut Frame) {
         to_16_bit_range(frame);
         let saturated = frame.iter().any(|sample| sample.abs() >= SATURATED);
-        self.scratch[0].copy_from_slice(frame);
-        self.high_pass.process_channels(&mut self.scratch);
-        frame.copy_from_slice(&self.scratch[0]);
+        self.rumble.process(frame);
         if let Some(banded) = &mut self.banded {
             banded.process(frame, saturated);
         }
