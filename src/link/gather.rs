@@ -9,11 +9,13 @@ use bytes::BytesMut;
 
 use super::api::{CandidateKind, LinkError};
 use super::candidate::LocalCandidate;
-use super::config::LinkConfig;
+use super::config::{LinkConfig, TurnServer};
 use super::relay::{Relay, RelayEvent};
 
 /// Most of our own candidates; every one multiplies the peer's checks.
 const MAX_CANDIDATES: usize = 24;
+/// Of those, kept for relayed ones, which come last and are the only sure ones.
+const MIN_RELAYED: usize = 8;
 /// Servers of each kind that are asked; more would only delay the end of gathering.
 const MAX_SERVERS: usize = 4;
 
@@ -46,30 +48,68 @@ pub(super) struct Gatherer {
     relays: Vec<Relay>,
     candidates: Vec<LocalCandidate>,
     relay_only: bool,
+    /// More servers will be added.
+    expects_relays: bool,
     events: VecDeque<GatherEvent>,
 }
 
 impl Gatherer {
     /// Host candidates are known at once; every server is asked from every socket that can reach it.
     pub fn new(config: &LinkConfig, bases: Vec<SocketAddr>, now: Instant) -> Result<Self, LinkError> {
-        let mut relays = Vec::new();
-        for (socket, base) in bases.iter().copied().enumerate() {
-            let reachable = |server: SocketAddr| can_reach(base.ip(), server.ip());
-            // What the server sees of us would be a candidate that `relay_only` forbids.
-            let stun = config.stun.iter().copied().filter(|server| !config.relay_only && reachable(*server));
-            for server in stun.take(MAX_SERVERS) {
-                relays.push(Relay::stun(socket, base, server, now)?);
-            }
-            for server in config.turn.iter().filter(|server| reachable(server.address)).take(MAX_SERVERS) {
-                relays.push(Relay::turn(socket, base, server, now)?);
-            }
+        let (relay_only, expects_relays) = (config.relay_only, config.expects_relays);
+        let (relays, candidates) = (Vec::new(), Vec::new());
+        let mut gatherer = Self { bases, relays, candidates, relay_only, expects_relays, events: VecDeque::new() };
+        for server in &config.stun {
+            gatherer.ask_stun(*server, now)?;
         }
-        let relay_only = config.relay_only;
-        let mut gatherer = Self { bases, relays, candidates: Vec::new(), relay_only, events: VecDeque::new() };
+        for server in &config.turn {
+            gatherer.ask_turn(server, now)?;
+        }
         for base in gatherer.bases.clone() {
             gatherer.found(CandidateKind::Host, base, base);
         }
         Ok(gatherer)
+    }
+
+    /// One more server, for both its services.
+    pub fn add_relay(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
+        self.ask_stun(server.address, now)?;
+        self.ask_turn(server, now)
+    }
+
+    /// No server will be added any more.
+    pub fn no_more_relays(&mut self) {
+        self.expects_relays = false;
+    }
+
+    /// What the server sees of us would be a candidate that `relay_only` forbids.
+    fn ask_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
+        if self.relay_only {
+            return Ok(());
+        }
+        for (socket, base) in self.bases_for(server, false) {
+            self.relays.push(Relay::stun(socket, base, server, now)?);
+        }
+        Ok(())
+    }
+
+    fn ask_turn(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
+        for (socket, base) in self.bases_for(server.address, true) {
+            self.relays.push(Relay::turn(socket, base, server, now)?);
+        }
+        Ok(())
+    }
+
+    /// The sockets from which this server is to be asked: those that can reach it, have not asked it yet, and have not
+    /// asked too many.
+    fn bases_for(&self, server: SocketAddr, turn: bool) -> Vec<(usize, SocketAddr)> {
+        let asks = |socket: usize| {
+            let mut asked = self.relays.iter().filter(|relay| relay.socket == socket && relay.is_turn == turn);
+            let count = asked.clone().count();
+            count < MAX_SERVERS && asked.all(|relay| relay.server != server)
+        };
+        let bases = self.bases.iter().copied().enumerate();
+        bases.filter(|(socket, base)| can_reach(base.ip(), server.ip()) && asks(*socket)).collect()
     }
 
     /// Index of the socket with this local address.
@@ -117,7 +157,7 @@ impl Gatherer {
 
     /// Every server has answered or was given up.
     pub fn is_complete(&self) -> bool {
-        self.relays.iter().all(Relay::is_settled)
+        !self.expects_relays && self.relays.iter().all(Relay::is_settled)
     }
 
     /// The path is chosen and will not change: nothing needs to be kept fresh any more.
@@ -180,7 +220,8 @@ impl Gatherer {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let is_known = self.candidates.iter().any(|known| known.address == address && known.base == base);
         let is_secret = self.relay_only && kind != CandidateKind::Relayed;
-        if is_known || is_secret || self.candidates.len() >= MAX_CANDIDATES {
+        let most = if kind == CandidateKind::Relayed { MAX_CANDIDATES } else { MAX_CANDIDATES - MIN_RELAYED };
+        if is_known || is_secret || self.candidates.len() >= most {
             return;
         }
         let rank = self.socket_of(base).and_then(|socket| u8::try_from(socket).ok()).unwrap_or(u8::MAX);

@@ -43,7 +43,7 @@ pub(super) struct Relay {
     pub server: SocketAddr,
     /// Our address on the server; `None` for a STUN server and before the allocation is granted.
     pub relayed: Option<SocketAddr>,
-    is_turn: bool,
+    pub is_turn: bool,
     client: Client,
     /// The server has answered or was given up.
     settled: bool,

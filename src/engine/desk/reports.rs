@@ -149,9 +149,9 @@ impl Desk {
 
     /// What an idle process costs, and what a super-peer does for others.
     pub(super) fn report_totals(&mut self, totals: Totals) {
-        let Totals { tx_bytes, rx_bytes, connections, reservations, records, pipes, .. } = totals;
+        let Totals { tx_bytes, rx_bytes, connections, reservations, records, .. } = totals;
         if self.super_peer {
-            let relayed_calls = pipes;
+            let relayed_calls = self.relay_service.calls();
             self.emit(Event::NodeStats(NodeTotals { relayed_calls, reservations, records, tx_bytes, rx_bytes }));
         }
         if self.calls.is_empty() {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind};
 
 use super::api::{LinkError, LinkEvent, LinkStats, LocalDescription};
-use super::config::LinkConfig;
+use super::config::{LinkConfig, TurnServer};
 use super::core::Core;
 use sockets::Sockets;
 
@@ -56,6 +56,8 @@ enum Command {
     AcceptOffer(String, Reply<LocalDescription>),
     AcceptAnswer(String, Reply<()>),
     AddCandidate(String, Reply<()>),
+    AddRelay(TurnServer, Reply<()>),
+    NoMoreRelays(Reply<()>),
     SendMessage(Vec<u8>, Reply<()>),
     Stats(Reply<LinkStats>),
     Close(Reply<()>),
@@ -111,6 +113,17 @@ impl Link {
     /// Takes a candidate of the peer: the value of an `a=candidate` line. It may come before the description.
     pub async fn add_candidate(&self, line: String) -> Result<(), LinkError> {
         self.ask(|reply| Command::AddCandidate(line, reply)).await
+    }
+
+    /// One more relay to allocate on, which is a STUN server too: candidates follow. After [`LinkEvent::Connected`] it is
+    /// ignored.
+    pub async fn add_relay(&self, server: TurnServer) -> Result<(), LinkError> {
+        self.ask(|reply| Command::AddRelay(server, reply)).await
+    }
+
+    /// No relay will be added any more: what [`LinkConfig::expects_relays`] announced is over.
+    pub async fn no_more_relays(&self) -> Result<(), LinkError> {
+        self.ask(Command::NoMoreRelays).await
     }
 
     /// Hands over one audio packet. Never blocks or waits, so the real-time voice thread may call it; false when the
@@ -214,6 +227,11 @@ impl Task {
                 drop(reply.send(accepted));
             }
             Some(Command::AddCandidate(line, reply)) => drop(reply.send(self.core.add_candidate(&line))),
+            Some(Command::AddRelay(server, reply)) => drop(reply.send(self.core.add_relay(&server, now))),
+            Some(Command::NoMoreRelays(reply)) => {
+                self.core.no_more_relays();
+                drop(reply.send(Ok(())));
+            }
             Some(Command::SendMessage(message, reply)) => drop(reply.send(self.core.send_message(message, now))),
             Some(Command::Stats(reply)) => drop(reply.send(Ok(self.core.stats(now)))),
             Some(Command::Close(reply)) => {

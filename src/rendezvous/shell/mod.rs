@@ -10,6 +10,7 @@ mod behaviour;
 mod command;
 mod driver;
 mod files;
+mod grants;
 #[cfg(test)]
 mod hostile;
 mod node;
