@@ -182,7 +182,8 @@ fn a_call_goes_on_under_a_flood_of_junk() {
     let mut relay = Relay::start(RELAY.into());
     let target = relay.service.addresses()[0];
     let flood = std::thread::spawn(move || {
-        let sockets: Vec<UdpSocket> = (0..16).map(|_| UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 9), 0)).unwrap()).collect();
+        let sockets: Vec<UdpSocket> =
+            (0..16).map(|_| UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 9), 0)).unwrap()).collect();
         let kinds: [Vec<u8>; 4] = [
             twocans::nat::binding_request([9; 12]),
             // An Allocate request without a password.

@@ -132,8 +132,7 @@ fn relay_only_is_relayed_whoever_asks_for_it() {
     laboratory("relay_only_is_relayed_whoever_asks_for_it", || {
         let homes = Homes::new(NatKind::PortRestricted, NatKind::PortRestricted);
         const ONLY: [&str; 1] = ["--relay-only"];
-        for (name, of_alice, of_bob) in
-            [("caller", &ONLY[..], &[][..]), ("callee", &[], &ONLY), ("both", &ONLY, &ONLY)]
+        for (name, of_alice, of_bob) in [("caller", &ONLY[..], &[][..]), ("callee", &[], &ONLY), ("both", &ONLY, &ONLY)]
         {
             let connected = homes.ring(name, of_alice, of_bob);
             println!(

@@ -394,7 +394,7 @@ impl Core {
                 None => self.bound(client, ipv4, Err(Unbound::NoSuchFamily), now),
             },
             // The allocation is over; the last word to the client is in the queue already.
-            Wish::Unbind { .. } => self.forget(client),
+            Wish::Unbind => self.forget(client),
         }
     }
 

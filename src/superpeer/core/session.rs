@@ -47,9 +47,16 @@ pub(super) struct Session {
 
 /// What the server state wants done.
 pub(super) enum Wish {
-    Send { from: SocketAddr, to: SocketAddr, packet: Vec<u8> },
-    Bind { ipv4: bool },
-    Unbind { relayed: SocketAddr },
+    Send {
+        from: SocketAddr,
+        to: SocketAddr,
+        packet: Vec<u8>,
+    },
+    Bind {
+        ipv4: bool,
+    },
+    /// The allocation has ended.
+    Unbind,
 }
 
 impl Session {
@@ -106,7 +113,9 @@ impl Session {
         }
         let fits = self.permissions.len() <= most;
         if !fits {
-            peers.iter().for_each(|peer| drop(self.permissions.remove(&peer.ip())));
+            for peer in peers {
+                self.permissions.remove(&peer.ip());
+            }
         }
         fits
     }
@@ -160,9 +169,7 @@ impl Session {
                 TurnServerPollRet::AllocateSocket { family, .. } => {
                     wishes.push(Wish::Bind { ipv4: family == AddressFamily::IPV4 });
                 }
-                TurnServerPollRet::SocketClose { listen_addr, .. } => {
-                    wishes.push(Wish::Unbind { relayed: listen_addr });
-                }
+                TurnServerPollRet::SocketClose { .. } => wishes.push(Wish::Unbind),
                 // Requests for TCP towards peers do not get as far as here.
                 TurnServerPollRet::TcpConnect { .. } | TurnServerPollRet::TcpClose { .. } => {}
             }

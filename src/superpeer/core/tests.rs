@@ -446,7 +446,7 @@ fn who_falls_silent_or_stays_too_long_is_forgotten() {
             world.say(caller.client, &request);
         }
     }
-    assert!(hours >= 12 || world.core.sessions.len() <= 1);
+    assert_eq!(hours, 13, "in the hour after the twelfth");
 }
 
 #[test]

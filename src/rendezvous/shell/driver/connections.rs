@@ -437,7 +437,9 @@ impl Connections {
     /// Tells those who look for a relay; one that has more to ask than it can is content.
     fn relay_found(&mut self, relay: PeerId) {
         self.relay_seekers.retain(|seeker| !seeker.is_closed());
-        self.relay_seekers.iter().for_each(|seeker| drop(seeker.try_send(relay)));
+        for seeker in &self.relay_seekers {
+            let _ = seeker.try_send(relay);
+        }
     }
 
     fn end_dial(&mut self, peer: &PeerId, id: ConnectionId) {
