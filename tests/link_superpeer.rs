@@ -50,10 +50,12 @@ fn hosted(role: Role, host: IpAddr) -> LinkConfig {
     LinkConfig { interfaces: Interfaces::Only(vec![host]), ..LinkConfig::new(role) }
 }
 
-/// Packets both ways, one after the other; how long each took, µs, slowest first.
+/// Packets both ways at the pace of a call; how long each took, µs, slowest first.
 async fn volley(one: &mut End, other: &mut End, count: u16) -> Vec<u128> {
     let mut took = Vec::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
     for number in 0..count {
+        tick.tick().await;
         let sent = packet(number, PayloadKind::Opus);
         let began = Instant::now();
         assert!(one.link.send(sent.clone()) && other.link.send(sent.clone()));
@@ -78,7 +80,7 @@ fn two_links_talk_through_our_relay_and_it_costs_little_time() {
         let mut offerer = End::open(relay.relayed(Role::Offerer, OFFERER.into())).await;
         let mut answerer = End::open(relay.relayed(Role::Answerer, ANSWERER.into())).await;
         let took = connect(&mut offerer, &mut answerer).await;
-        let through_both = volley(&mut offerer, &mut answerer, 500).await;
+        let through_both = volley(&mut offerer, &mut answerer, 300).await;
         for end in [&offerer, &answerer] {
             let path = end.link.stats().await.unwrap().path.unwrap();
             assert_eq!((path.local, path.remote), (CandidateKind::Relayed, CandidateKind::Relayed));
@@ -97,14 +99,14 @@ fn two_links_talk_through_our_relay_and_it_costs_little_time() {
         let mut offerer = End::open(relay.relayed(Role::Offerer, OFFERER.into())).await;
         let mut answerer = End::open(hosted(Role::Answerer, ANSWERER.into())).await;
         connect(&mut offerer, &mut answerer).await;
-        let through_one = volley(&mut offerer, &mut answerer, 500).await;
+        let through_one = volley(&mut offerer, &mut answerer, 300).await;
         let path = answerer.link.stats().await.unwrap().path.unwrap();
         assert_eq!((path.local, path.remote), (CandidateKind::Host, CandidateKind::Relayed));
 
         let mut offerer = End::open(hosted(Role::Offerer, OFFERER.into())).await;
         let mut answerer = End::open(hosted(Role::Answerer, ANSWERER.into())).await;
         connect(&mut offerer, &mut answerer).await;
-        let direct = volley(&mut offerer, &mut answerer, 500).await;
+        let direct = volley(&mut offerer, &mut answerer, 300).await;
         println!("relayed on both sides: connected after {took:?}");
         println!(
             "a packet each way: direct {}; one relay {}; both sides relayed {}",
@@ -172,6 +174,32 @@ fn a_wrong_password_is_named() {
         let Some(LinkEvent::ServerUnusable { why, .. }) = event else { panic!("{event:?}") };
         assert!(why.contains("401"), "{why}");
         assert_eq!(relay.service.totals().allocations, 0);
+    });
+}
+
+/// Good credentials, and a peer on the relay's own LAN: this machine's loopback stands for it.
+#[test]
+fn the_relays_own_lan_is_not_reached() {
+    let listen = vec![SocketAddr::new(RELAY.into(), 0)];
+    let config = ServiceConfig { listen, ..ServiceConfig::default() };
+    let (service, issuer) = Service::start(config).expect("loopback has ports");
+    let mut relay = Relay { service, issuer };
+    runtime().block_on(async {
+        let mut caller = End::open(relay.relayed(Role::Offerer, OFFERER.into())).await;
+        let offer = caller.link.create_offer().await.unwrap();
+        let on_lan = End::open(hosted(Role::Answerer, ANSWERER.into())).await;
+        let answer = on_lan.link.accept_offer(offer.sdp).await.unwrap();
+        assert!(answer.sdp.contains("127.0.0.3"), "the host to be attacked is named");
+        caller.link.accept_answer(answer.sdp).await.unwrap();
+        caller.wait_for(|event| matches!(event, LinkEvent::Candidate(_) | LinkEvent::EndOfCandidates)).await;
+        let began = Instant::now();
+        while relay.service.totals().refused_peers == 0 {
+            assert!(began.elapsed() < Duration::from_secs(10), "{:?}", relay.service.totals());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        println!("{:?}", relay.service.totals());
+        assert_eq!(relay.service.totals().allocations, 1);
+        assert_eq!(on_lan.link.stats().await.unwrap().packets_received, 0);
     });
 }
 

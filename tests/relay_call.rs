@@ -145,6 +145,21 @@ fn relay_only_is_relayed_whoever_asks_for_it() {
     });
 }
 
+/// Alice's network lets TCP through and nothing else; with Bob's it makes no difference what he has.
+#[test]
+fn a_home_without_udp_talks_over_tcp() {
+    let _machine = measuring();
+    laboratory("a_home_without_udp_talks_over_tcp", || {
+        let homes = Homes::new(NatKind::PortRestricted, NatKind::PortRestricted);
+        let block = ["iptables", "-A", "INPUT", "-p", "udp", "-j", "DROP"];
+        assert!(homes.alice.command(&block).status().expect("it was found").success());
+        let connected = homes.talk("no UDP to port-restricted");
+        homes.assert_relayed(&connected);
+        assert_eq!(connected[0]["protocol"], "tcp", "{}", connected[0]);
+        homes.world.finish();
+    });
+}
+
 #[test]
 fn relayed_calls_come_up_within_700_ms() {
     let _machine = measuring();

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -18,6 +18,10 @@ const MAX_CANDIDATES: usize = 24;
 const MIN_RELAYED: usize = 8;
 /// Servers of each kind that are asked; more would only delay the end of gathering.
 const MAX_SERVERS: usize = 4;
+/// Relays are asked over TCP when none has answered over UDP for this long: a few round trips.
+const UDP_PATIENCE: Duration = Duration::from_millis(600);
+/// TCP streams to relays, counted over the life of the link.
+const MAX_STREAMS: usize = 2;
 
 #[derive(Debug)]
 pub(super) enum GatherEvent {
@@ -34,7 +38,7 @@ pub(super) enum GatherEvent {
     },
 }
 
-/// A datagram for the socket of this index.
+/// A datagram for the socket of this index, or a message for the stream of it: streams are opened by their first one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Transmit {
     pub socket: usize,
@@ -50,6 +54,9 @@ pub(super) struct Gatherer {
     relay_only: bool,
     /// More servers will be added.
     expects_relays: bool,
+    /// Relays that also listen on TCP, and when to try that; by time.
+    fallbacks: VecDeque<(Instant, TurnServer)>,
+    streams: usize,
     events: VecDeque<GatherEvent>,
 }
 
@@ -58,7 +65,16 @@ impl Gatherer {
     pub fn new(config: &LinkConfig, bases: Vec<SocketAddr>, now: Instant) -> Result<Self, LinkError> {
         let (relay_only, expects_relays) = (config.relay_only, config.expects_relays);
         let (relays, candidates) = (Vec::new(), Vec::new());
-        let mut gatherer = Self { bases, relays, candidates, relay_only, expects_relays, events: VecDeque::new() };
+        let mut gatherer = Self {
+            bases,
+            relays,
+            candidates,
+            relay_only,
+            expects_relays,
+            fallbacks: VecDeque::new(),
+            streams: 0,
+            events: VecDeque::new(),
+        };
         for server in &config.stun {
             gatherer.ask_stun(*server, now)?;
         }
@@ -71,8 +87,11 @@ impl Gatherer {
         Ok(gatherer)
     }
 
-    /// One more server, for both its services.
+    /// One more server, for both its services; it listens on TCP at the same port.
     pub fn add_relay(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
+        if self.fallbacks.len() < MAX_SERVERS {
+            self.fallbacks.push_back((now + UDP_PATIENCE, server.clone()));
+        }
         self.ask_stun(server.address, now)?;
         self.ask_turn(server, now)
     }
@@ -98,6 +117,22 @@ impl Gatherer {
             self.relays.push(Relay::turn(socket, base, server, now)?);
         }
         Ok(())
+    }
+
+    /// Turns to TCP where UDP gets no answer. The indices of streams follow those of the sockets.
+    fn fall_back(&mut self, now: Instant) {
+        while let Some((_, server)) = self.fallbacks.pop_front_if(|(due, _)| *due <= now) {
+            let base = self.bases.iter().copied().find(|base| can_reach(base.ip(), server.address.ip()));
+            let Some(base) =
+                base.filter(|_| self.streams < MAX_STREAMS && !self.relays.iter().any(|relay| relay.heard))
+            else {
+                continue;
+            };
+            if let Ok(relay) = Relay::turn(self.bases.len() + self.streams, base, &server, now) {
+                self.streams += 1;
+                self.relays.push(relay);
+            }
+        }
     }
 
     /// The sockets from which this server is to be asked: those that can reach it, have not asked it yet, and have not
@@ -134,9 +169,8 @@ impl Gatherer {
         datagram: BytesMut,
         now: Instant,
     ) -> Option<BytesMut> {
-        let Some(local) = self.base(socket) else { return Some(datagram) };
         match self.relays.iter_mut().find(|relay| relay.claims(socket, from, &datagram)) {
-            Some(relay) => relay.handle_datagram(datagram, local, now),
+            Some(relay) => relay.handle_datagram(datagram, now),
             None => return Some(datagram),
         }
         self.collect();
@@ -150,9 +184,10 @@ impl Gatherer {
         true
     }
 
-    /// The server that holds the allocation `relayed`.
-    pub fn server_of(&self, relayed: SocketAddr) -> Option<SocketAddr> {
-        self.relays.iter().find(|relay| relay.relayed == Some(relayed)).map(|relay| relay.server)
+    /// The server that holds the allocation `relayed`, and how it is talked to.
+    pub fn server_of(&self, relayed: SocketAddr) -> Option<(SocketAddr, &'static str)> {
+        let relay = self.relays.iter().find(|relay| relay.relayed == Some(relayed))?;
+        Some((relay.server, if relay.socket < self.bases.len() { "udp" } else { "tcp" }))
     }
 
     /// Every server has answered or was given up.
@@ -163,6 +198,7 @@ impl Gatherer {
     /// The path is chosen and will not change: nothing needs to be kept fresh any more.
     pub fn stop_keepalives(&mut self) {
         self.relays.iter_mut().for_each(Relay::stop_keepalive);
+        self.fallbacks.clear();
     }
 
     /// Gives back every allocation but `keep` (RFC 8445 §8.3: candidates not selected are freed).
@@ -181,11 +217,13 @@ impl Gatherer {
 
     pub fn handle_timeout(&mut self, now: Instant) {
         self.relays.iter_mut().for_each(|relay| relay.handle_timeout(now));
+        self.fall_back(now);
         self.collect();
     }
 
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        self.relays.iter_mut().filter_map(Relay::poll_timeout).min()
+        let fallback = self.fallbacks.front().map(|(due, _)| *due);
+        self.relays.iter_mut().filter_map(Relay::poll_timeout).chain(fallback).min()
     }
 
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -200,8 +238,7 @@ impl Gatherer {
         for index in 0..self.relays.len() {
             while let Some(event) = self.relays[index].poll_event() {
                 let relay = &self.relays[index];
-                let (socket, server, relayed) = (relay.socket, relay.server, relay.relayed);
-                let Some(base) = self.base(socket) else { continue };
+                let (base, server, relayed) = (relay.base, relay.server, relay.relayed);
                 match (event, relayed) {
                     (RelayEvent::Mapped(mapped), _) => self.found(CandidateKind::ServerReflexive, mapped, base),
                     (RelayEvent::Allocated(relayed), _) => self.found(CandidateKind::Relayed, relayed, base),

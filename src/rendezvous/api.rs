@@ -4,9 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use super::{RelayAnswer, RelayOffer, SignalStream};
+use super::{RelayOffer, RelayReply, SignalStream};
 use crate::base::NodeId;
 
 /// Something that happened to this node. The queue holds 256; when its reader falls behind, the newest are dropped
@@ -27,7 +25,7 @@ pub enum RendezvousEvent {
     Serving { addresses: Vec<SocketAddr> },
     /// A client asks for the use of our media relay. `address`: where its connection comes from. A dropped reply is a
     /// refusal.
-    RelayAsked { from: NodeId, address: Option<IpAddr>, reply: oneshot::Sender<RelayAnswer> },
+    RelayAsked { from: NodeId, address: Option<IpAddr>, reply: RelayReply },
     /// An interface came or went, or the machine woke up; relays are being checked.
     NetworkChanged,
 }

@@ -256,8 +256,7 @@ impl Desk {
             }
             RendezvousEvent::Serving { addresses } => self.relay_service.serve(addresses),
             RendezvousEvent::RelayAsked { from, address, reply } => {
-                // A client that went away meanwhile does not want it any more.
-                let _ = reply.send(self.relay_service.answer(&from, address, Instant::now()));
+                reply.send(self.relay_service.answer(&from, address, Instant::now()));
             }
             RendezvousEvent::NetworkChanged => self.emit(Event::NetworkChanged),
         }

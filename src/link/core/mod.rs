@@ -224,10 +224,11 @@ impl Core {
     fn path(&mut self) -> Option<Path> {
         let [(local, local_address), (remote, remote_address)] = self.peer.selected_pair()?;
         let relay = if local == CandidateKind::Relayed { self.gatherer.server_of(local_address) } else { None };
+        let (relay, protocol) = relay.map_or((None, "udp"), |(server, protocol)| (Some(server), protocol));
         Some(Path {
             local,
             remote,
-            protocol: "udp",
+            protocol,
             local_address: Redacted::new(local_address),
             remote_address: Redacted::new(remote_address),
             relay,

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell is where the clock is read")]
 
 mod sockets;
+mod streams;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,7 +17,9 @@ use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind};
 use super::api::{LinkError, LinkEvent, LinkStats, LocalDescription};
 use super::config::{LinkConfig, TurnServer};
 use super::core::Core;
+use super::gather::Transmit;
 use sockets::Sockets;
+use streams::{Arrived, Streams};
 
 /// Audio packets that may wait for the task: 640 ms at 20 ms each. A full queue drops the newest.
 const AUDIO_QUEUE: usize = 32;
@@ -84,6 +87,7 @@ impl Link {
         let task = Task {
             core,
             sockets,
+            streams: Streams::new(),
             commands: command_rx,
             audio: audio_rx,
             news: News { queue: events, backlog: VecDeque::new() },
@@ -171,6 +175,7 @@ impl Link {
 struct Task {
     core: Core,
     sockets: Sockets,
+    streams: Streams,
     commands: mpsc::Receiver<Command>,
     audio: mpsc::Receiver<OutgoingPacket>,
     news: News,
@@ -197,6 +202,9 @@ impl Task {
                 }
                 socket = poll_fn(|context| self.sockets.poll_readable(self.next_socket, context)) => {
                     self.read(socket, &mut buffer);
+                }
+                Some(Arrived { stream, from, message }) = self.streams.recv() => {
+                    self.core.handle_datagram(stream, from, &message, Instant::now());
                 }
                 () = self.news.deliver(), if self.news.is_behind() => {}
                 () = sleep_until(wake_at) => {}
@@ -258,7 +266,13 @@ impl Task {
 
     fn flush(&mut self) {
         while let Some(transmit) = self.core.poll_transmit() {
-            if !self.sockets.try_send(transmit.socket, transmit.to, &transmit.payload) {
+            let Transmit { socket, to, payload } = transmit;
+            let sent = if socket < self.sockets.count() {
+                self.sockets.try_send(socket, to, &payload)
+            } else {
+                self.streams.try_send(socket, to, payload)
+            };
+            if !sent {
                 self.core.handle_unsent();
             }
         }

@@ -26,6 +26,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Super-peers asked in all, refusals included.
 const MAX_ASKED: usize = 8;
 
+/// The way of an answer back to the client that asked.
+#[derive(Debug)]
+pub struct RelayReply(oneshot::Sender<RelayAnswer>);
+
+impl RelayReply {
+    /// A client that has gone meanwhile does not want it any more.
+    pub fn send(self, answer: RelayAnswer) {
+        let _ = self.0.send(answer);
+    }
+}
+
 /// Asks super-peers that we are connected to, and those that we get connected to meanwhile, until `wanted` of them have
 /// granted something, nobody listens any more, or [`PATIENCE`] is over.
 pub(super) async fn collect(net: Net, rules: SharedRules, wanted: usize, grants: mpsc::Sender<RelayGrant>) {
@@ -97,9 +108,13 @@ pub(super) async fn answer(
             return None;
         }
         let (reply, decided) = oneshot::channel();
-        let answer: RelayAnswer = match events.try_send(RendezvousEvent::RelayAsked { from, address, reply }) {
-            Ok(()) => decided.await.unwrap_or_else(|_| Err("not relaying".to_owned())),
-            Err(_) => Err("too busy".to_owned()),
+        let asked = RendezvousEvent::RelayAsked { from, address, reply: RelayReply(reply) };
+        // Half of the queue is left to everything else: our own person must be rung however many ask.
+        let has_room = events.capacity() > events.max_capacity() / 2;
+        let answer: RelayAnswer = if has_room && events.try_send(asked).is_ok() {
+            decided.await.unwrap_or_else(|_| Err("not relaying".to_owned()))
+        } else {
+            Err("too busy".to_owned())
         };
         stream.write_all(&framed(&relay::encode(&answer))?).await.ok()?;
         stream.close().await.ok()

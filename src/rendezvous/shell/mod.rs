@@ -20,5 +20,6 @@ mod stream;
 mod streams;
 mod transport;
 
+pub use grants::RelayReply;
 pub use node::Rendezvous;
 pub use stream::{SignalReceiver, SignalSender, SignalStream};

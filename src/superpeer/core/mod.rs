@@ -24,7 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use turn_server_proto::stun::types::attribute::ErrorCode;
-use turn_server_proto::types::Instant as ServerInstant;
+use turn_server_proto::types as turn;
 
 use self::request::{Kind, Request};
 use self::session::{Session, Wish};
@@ -459,8 +459,8 @@ impl Core {
         }
     }
 
-    fn server_time(&self, now: Instant) -> ServerInstant {
+    fn server_time(&self, now: Instant) -> turn::Instant {
         let since = now.saturating_duration_since(self.epoch);
-        ServerInstant::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+        turn::Instant::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
     }
 }

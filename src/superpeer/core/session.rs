@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use turn_server_proto::api::{SocketAllocateError, Transmit, TurnServerApi, TurnServerPollRet};
 use turn_server_proto::server::TurnServer;
 use turn_server_proto::stun::types::TransportType;
-use turn_server_proto::types::{AddressFamily, Instant as ServerInstant};
+use turn_server_proto::types::{self as turn, AddressFamily};
 
 use super::{Client, REALM};
 use crate::superpeer::Limits;
@@ -132,14 +132,14 @@ impl Session {
     }
 
     /// Hands a packet to the server state, from the client or from a peer; what goes on at once comes back.
-    pub fn receive(&mut self, packet: &[u8], from: SocketAddr, to: SocketAddr, now: ServerInstant) -> Option<Wish> {
+    pub fn receive(&mut self, packet: &[u8], from: SocketAddr, to: SocketAddr, now: turn::Instant) -> Option<Wish> {
         let transmit = Transmit::new(packet, TransportType::Udp, from, to);
         let answer = self.server.recv(transmit, now)?.build();
         Some(Wish::Send { from: answer.from, to: answer.to, packet: answer.data })
     }
 
     /// The socket that [`Wish::Bind`] asked for.
-    pub fn bound(&mut self, ipv4: bool, outcome: Result<SocketAddr, Unbound>, now: ServerInstant) {
+    pub fn bound(&mut self, ipv4: bool, outcome: Result<SocketAddr, Unbound>, now: turn::Instant) {
         let family = if ipv4 { AddressFamily::IPV4 } else { AddressFamily::IPV6 };
         let outcome = outcome.map_err(|why| match why {
             Unbound::NoSuchFamily => SocketAllocateError::AddressFamilyNotSupported,
@@ -161,7 +161,7 @@ impl Session {
     }
 
     /// Everything that is due.
-    pub fn poll(&mut self, now: ServerInstant) -> Vec<Wish> {
+    pub fn poll(&mut self, now: turn::Instant) -> Vec<Wish> {
         let mut wishes = Vec::new();
         for _ in 0..MAX_ROUNDS {
             match self.server.poll(now) {

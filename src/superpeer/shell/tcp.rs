@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::{Relay, Shared, sleep_or_never};
+use crate::nat::{STREAM_HEADER, padded_length, stream_message};
 use crate::superpeer::Limits;
 use crate::superpeer::core::{Client, Transport};
 use crate::superpeer::credentials::source;
@@ -23,9 +24,6 @@ const OUTGOING: usize = 64;
 const NO_ALLOCATION: Duration = Duration::from_secs(10);
 /// Between looks at whether the allocation still stands.
 const LOOK: Duration = Duration::from_secs(30);
-/// STUN's header, and a channel's (RFC 8656 §12.4).
-const STUN_HEADER: usize = 20;
-const CHANNEL_HEADER: usize = 4;
 
 /// The connections that are open, and the bell that wakes the service when the first client comes.
 pub(super) struct Connections {
@@ -59,8 +57,7 @@ impl Connections {
     }
 
     pub fn send(&self, client: Client, mut packet: Vec<u8>) {
-        // On a stream a channel's message is padded to four bytes (RFC 8656 §12.5).
-        packet.resize(packet.len().next_multiple_of(4), 0);
+        packet.resize(padded_length(packet.len()), 0);
         if let Some(queue) = self.open.borrow().get(&client) {
             let _ = queue.try_send(packet);
         }
@@ -122,43 +119,15 @@ async fn write(mut writer: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Vec<u8>>
 async fn read(relay: &Rc<Relay>, client: Client, mut reader: OwnedReadHalf) {
     let mut packet = [0; MAX_PACKET];
     loop {
-        if reader.read_exact(&mut packet[..CHANNEL_HEADER]).await.is_err() {
+        let mut header = [0; STREAM_HEADER];
+        if reader.read_exact(&mut header).await.is_err() {
             return;
         }
-        let Some((length, padded)) = lengths([packet[0], packet[1], packet[2], packet[3]]) else { return };
-        if reader.read_exact(&mut packet[CHANNEL_HEADER..padded]).await.is_err() {
+        let Some(measured) = stream_message(header).filter(|measured| measured.padded <= MAX_PACKET) else { return };
+        packet[..STREAM_HEADER].copy_from_slice(&header);
+        if reader.read_exact(&mut packet[STREAM_HEADER..measured.padded]).await.is_err() {
             return;
         }
-        relay.with_core(|core| core.handle_client(client, &packet[..length], Instant::now()));
-    }
-}
-
-/// How long the message is that begins with these bytes, without and with its padding; `None` for what is none, or is
-/// too long.
-fn lengths(header: [u8; CHANNEL_HEADER]) -> Option<(usize, usize)> {
-    let value = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let (length, padded) = match header[0] {
-        0..=3 => (STUN_HEADER + value, STUN_HEADER + value),
-        0x40..=0x7f => (CHANNEL_HEADER + value, (CHANNEL_HEADER + value).next_multiple_of(4)),
-        _ => return None,
-    };
-    (padded <= MAX_PACKET).then_some((length, padded))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_cut_out_of_a_stream() {
-        assert_eq!(lengths([0, 3, 0, 8]), Some((28, 28)));
-        assert_eq!(lengths([0x40, 0, 0, 5]), Some((9, 12)));
-        assert_eq!(lengths([0x7f, 0xff, 0, 0]), Some((4, 4)));
-        for header in [[0x80, 0, 0, 1], [0x16, 3, 1, 0], *b"GET ", [0, 1, 0xff, 0xff]] {
-            let whole = lengths(header);
-            assert!(whole.is_none_or(|(_, padded)| padded <= MAX_PACKET), "{header:?}");
-        }
-        assert_eq!(lengths(*b"\x80\0\0\0"), None);
-        assert_eq!(lengths([0, 1, 0xff, 0xff]), None);
+        relay.with_core(|core| core.handle_client(client, &packet[..measured.length], Instant::now()));
     }
 }
