@@ -18,6 +18,8 @@ const PERMISSION: Duration = Duration::from_secs(300);
 const CHANNEL: Duration = Duration::from_secs(600);
 /// Names that may be tried on one client's address: whose it is, and some wrong ones.
 const MAX_USERS: usize = 4;
+/// The crate takes no less.
+const MIN_NONCE_AGE: Duration = Duration::from_secs(60);
 /// Rounds of one poll; a sound state is quiet after two.
 const MAX_ROUNDS: usize = 16;
 
@@ -61,10 +63,13 @@ pub(super) enum Wish {
 
 impl Session {
     pub fn new(client: Client, limits: &Limits, now: Instant) -> Self {
+        // Clients on TCP too: their stream is cut into messages before it gets here.
+        let mut server = TurnServer::new(TransportType::Udp, client.local, REALM.to_owned());
+        // The nonce is this client's alone, so it may live as long as the client; a stale one (438) costs a call a gap.
+        server.set_nonce_expiry_duration(limits.allocation_age.max(MIN_NONCE_AGE));
         let bytes = || Bucket::new(f64::from(limits.burst_bytes), f64::from(limits.bits_per_second) / 8.0, now);
         Self {
-            // Clients on TCP too: their stream is cut into messages before it gets here.
-            server: TurnServer::new(TransportType::Udp, client.local, REALM.to_owned()),
+            server,
             client,
             users: Vec::new(),
             relayed: None,

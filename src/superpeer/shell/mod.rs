@@ -31,6 +31,9 @@ use super::{AddressPolicy, Issuer, Limits};
 
 pub use super::core::Totals;
 
+/// Files that a busy super-peer may have open: allocations, connections of clients, and the rest.
+#[cfg(unix)]
+const FILES: u64 = 8192;
 /// Addresses served at; machines have fewer.
 const MAX_ADDRESSES: usize = 8;
 
@@ -77,6 +80,7 @@ impl Service {
         let secret = Secret::new(key, now);
         let issuer = Issuer::new(secret.clone(), &limits);
 
+        raise_file_limit();
         let doors = open_doors(&listen)?;
         let addresses: Vec<SocketAddr> = doors.iter().map(|door| door.address).collect();
         policy.own.extend(addresses.iter().map(SocketAddr::ip));
@@ -113,6 +117,21 @@ impl Service {
         *self.totals.borrow()
     }
 }
+
+/// Every allocation is a socket, and the usual limit of open files is lower than the most of them. A system that does
+/// not allow more answers 508 earlier.
+#[cfg(unix)]
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    if current.is_some_and(|current| current < wanted) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_file_limit() {}
 
 /// One address at which clients are served.
 struct Door {
