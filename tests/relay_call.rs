@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use common::figures::{quantile, spread};
 use common::machine::measuring;
+use common::netem::Impairment;
 use common::netlab::{Lab, NatKind, Netns, laboratory};
 use common::speech::{assert_heard, pesq_wb, read_wav, recording};
 use common::world::{AUTO, REACTION, SILENT, World, finish, finishes_by_itself, with_files};
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Two homes, each with one machine, and a node.
 struct Homes {
-    _lab: Lab,
+    lab: Lab,
     world: World,
     node: String,
     alice: Netns,
@@ -36,7 +37,7 @@ impl Homes {
         let world = World::in_laboratory(&host, NODE, &[]);
         let ready = world.node.events().into_iter().find(|line| line["event"] == "ready").expect("the node is ready");
         let node = ready["node"].as_str().expect("text").to_owned();
-        Self { _lab: lab, world, node, alice, bob }
+        Self { lab, world, node, alice, bob }
     }
 
     /// One call in which both speak; what each side said of it when it was connected.
@@ -165,7 +166,7 @@ fn relayed_calls_come_up_within_700_ms() {
     let _machine = measuring();
     const CALLS: usize = 8;
     laboratory("relayed_calls_come_up_within_700_ms", || {
-        let homes = Homes::new(NatKind::Symmetric, NatKind::PortRestricted);
+        let mut homes = Homes::new(NatKind::Symmetric, NatKind::PortRestricted);
         let (mut ring, mut media) = (Vec::new(), Vec::new());
         for number in 0..CALLS {
             let connected = homes.ring(&number.to_string(), &[], &[]);
@@ -179,6 +180,21 @@ fn relayed_calls_come_up_within_700_ms() {
             spread(&media)
         );
         assert!(quantile(&media, 0.5) <= 700.0, "{}", spread(&media));
+
+        let _distance = homes.lab.impair_both("node", Impairment::delay_ms(40));
+        let (mut ring, mut media) = (Vec::new(), Vec::new());
+        for number in 0..CALLS {
+            let connected = homes.ring(&format!("far{number}"), &[], &[]);
+            homes.assert_relayed(&connected);
+            ring.extend(connected[0]["ring_ms"].as_f64());
+            media.extend(connected[0]["answer_to_media_ms"].as_f64());
+        }
+        println!(
+            "80 ms RTT to the node, {CALLS} calls through it: dial to ringing {} ms, answer to media {} ms",
+            spread(&ring),
+            spread(&media)
+        );
+        assert!(quantile(&media, 0.5) <= 1500.0, "{}", spread(&media));
         homes.world.finish();
     });
 }

@@ -13,7 +13,7 @@ use crate::link::{CandidateKind, Path, TurnServer};
 use crate::rendezvous::{RelayAnswer, RelayGrant, RelayOffer, Rendezvous};
 use crate::superpeer::{AddressPolicy, Issuer, Limits, Service, ServiceConfig};
 
-/// Relays of a call: one that works and one in reserve.
+/// Super-peers whose relays a call may use; their paths compete, and what is not chosen is given back.
 const WANTED: usize = 3;
 
 /// Our relay for others; runs while we are a super-peer.
@@ -38,7 +38,9 @@ impl RelayService {
     /// We serve at these addresses of the rendezvous node from now on; none: no longer. The relay takes the port above
     /// each, over UDP and TCP, so that a firewall can be told; another where that is in use.
     pub fn serve(&mut self, addresses: Vec<SocketAddr>) {
-        if addresses == self.served_at {
+        let still_there = |at: &SocketAddr| addresses.contains(at);
+        if self.running.is_some() && self.served_at.iter().all(still_there) {
+            // A further address is not worth the calls that a new start would cut off.
             return;
         }
         self.running = None;
