@@ -31,6 +31,7 @@ pub use clock::MonotonicClock;
 pub use handle::{Engine, Events, SendError};
 pub use options::{
     AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
+    TransmitMode,
 };
 pub use profile::my_link;
 pub use remote::{RemoteVerb, ask_running};
