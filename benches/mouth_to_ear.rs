@@ -1,7 +1,7 @@
 //! From one person's mouth to the other's ear: delay, quality and cost of real calls through sound devices.
 //!
 //! `cargo bench --bench mouth_to_ear` (in release, as it should be). With `BENCH_PART=clean` or `impaired` it does
-//! one half. Two processes open virtual microphones and
+//! one half, with `BENCH_OPTIONS="--ns off"` one call with these options. Two processes open virtual microphones and
 //! speakers of a private PulseAudio server through cpal, as they open any device; one recording holds what was said and
 //! what was heard, so no clock but its own is involved. Everything runs in network namespaces of its own.
 
@@ -33,6 +33,9 @@ const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 fn main() {
     laboratory("mouth_to_ear", || {
         let table = Table::begin();
+        if let Ok(options) = std::env::var("BENCH_OPTIONS") {
+            return one_call(&table, &options);
+        }
         let part = std::env::var("BENCH_PART").unwrap_or_default();
         if part != "impaired" {
             through_loopback(&table);
@@ -41,6 +44,20 @@ fn main() {
             through_bad_networks(&table);
         }
     });
+}
+
+/// To try something: a call with these options at both ends.
+fn one_call(table: &Table, options: &str) {
+    let world = World::on_loopback();
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let call = Place { world: &world, caller: None, callee: None }.call("tried", &options);
+    table.row("mouth to ear p50, ms", "", call.delay(0.5), |_| true);
+    table.row("… p95, ms", "", call.delay(0.95), |_| true);
+    table.row("… PESQ-WB", "", call.pesq, |_| true);
+    table.row("… of the speech heard, %", "", call.heard * 100.0, |_| true);
+    table.row("… CPU of one process, % of a core", "", call.cpu, |_| true);
+    table.row("… CPU of PulseAudio, % of a core", "", call.pulse_cpu, |_| true);
+    world.finish();
 }
 
 fn through_loopback(table: &Table) {
