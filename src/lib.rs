@@ -11,6 +11,7 @@
 //! | [`audio`] | sound in and out: devices, WAV files, silence | base, identity |
 //! | [`nat`] | STUN: what the network between us looks like | base, identity |
 //! | [`link`] | one media connection to one peer: ICE, DTLS-SRTP, data channel | base, identity, nat |
+//! | [`superpeer`] | what a reachable peer does for others: STUN and media relay (TURN) | base, identity, nat |
 //! | [`rendezvous`] | DHT: publish and look up presence, ring a peer through super-peers | base, identity |
 //! | [`call`] | state machines of a call, and its messages; no I/O | base, identity |
 //! | [`store`] | contacts, history, settings on disk | base, identity |
@@ -35,6 +36,7 @@ pub mod link;
 pub mod nat;
 pub mod rendezvous;
 pub mod store;
+pub mod superpeer;
 #[cfg(feature = "gui")]
 pub mod ui;
 pub mod voice;

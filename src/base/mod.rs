@@ -6,11 +6,15 @@
 mod ids;
 mod media;
 mod packet;
+mod range;
+mod rate;
 mod reason;
 mod redacted;
 
 pub use ids::{CallId, NodeId, ParsePersonError, Person};
 pub use media::{FRAME_MS, FRAME_SAMPLES, Frame, MediaTime, SAMPLE_RATE_HZ, SampleCount, SeqNo, dbfs_from_mean_square};
 pub use packet::{IncomingPacket, OutgoingPacket, PayloadKind};
+pub use range::IpRange;
+pub use rate::{Rate, RateTable};
 pub use reason::EndReason;
 pub use redacted::Redacted;

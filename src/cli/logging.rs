@@ -15,8 +15,9 @@ use super::exit::usage;
 use super::keys;
 use crate::engine::Failure;
 
-/// What the file gets when `--log` says nothing.
-const FILE_FILTER: &str = "twocans=info,warn";
+/// What the file gets when `--log` says nothing. The TURN server's crates report every stranger's mistake as an error,
+/// with addresses.
+const FILE_FILTER: &str = "twocans=info,warn,turn_server_proto=off,stun_proto=off";
 /// Days of logs that are kept.
 const KEPT_FILES: usize = 7;
 

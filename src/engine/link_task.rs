@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::desk::DeskInput;
 use crate::base::{CallId, IncomingPacket};
-use crate::link::{Link, LinkConfig, LinkError, LinkEvent, LinkStats, LocalDescription};
+use crate::link::{Link, LinkConfig, LinkError, LinkEvent, LinkStats, LocalDescription, TurnServer};
 
 /// Jobs waiting for a link that is still opening; a call makes fewer in all.
 const JOB_QUEUE: usize = 128;
@@ -30,6 +30,9 @@ pub(super) enum LinkJob {
         answer: String,
     },
     RemoteCandidate(String),
+    /// A super-peer relays for us.
+    AddRelay(TurnServer),
+    NoMoreRelays,
     /// To the peer over the data channel.
     Message(Vec<u8>),
 }
@@ -127,6 +130,8 @@ async fn perform(link: &Link, job: LinkJob) -> Option<LinkNews> {
         LinkJob::Apply { answer } => link.accept_answer(answer).await.map(|()| None),
         // A candidate that cannot be used is one way less, not a failed call.
         LinkJob::RemoteCandidate(candidate) => Ok(link.add_candidate(candidate).await.err().and_then(ignored)),
+        LinkJob::AddRelay(server) => Ok(link.add_relay(server).await.err().and_then(ignored)),
+        LinkJob::NoMoreRelays => Ok(link.no_more_relays().await.err().and_then(ignored)),
         LinkJob::Message(message) => Ok(link.send_message(message).await.err().and_then(ignored)),
     };
     result.unwrap_or_else(|why| Some(LinkNews::Failed(why)))

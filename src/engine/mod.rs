@@ -8,6 +8,7 @@ mod link_task;
 mod options;
 mod profile;
 pub mod quality;
+mod relaying;
 mod remote;
 mod ringer;
 mod session;

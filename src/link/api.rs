@@ -55,7 +55,7 @@ pub enum FailReason {
 pub struct Path {
     pub local: CandidateKind,
     pub remote: CandidateKind,
-    /// "udp" is all there is for now.
+    /// "tcp" when our side is relayed and talks to its relay over TCP; else "udp".
     pub protocol: &'static str,
     pub local_address: Redacted<SocketAddr>,
     pub remote_address: Redacted<SocketAddr>,

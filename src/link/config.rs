@@ -12,6 +12,9 @@ pub struct LinkConfig {
     /// STUN servers (RFC 8489) that tell us our server-reflexive address.
     pub stun: Vec<SocketAddr>,
     pub turn: Vec<TurnServer>,
+    /// More servers will come by [`Link::add_relay`](super::Link::add_relay), until
+    /// [`Link::no_more_relays`](super::Link::no_more_relays).
+    pub expects_relays: bool,
     /// Only relayed candidates: the peer and the network between us never see an address of this machine.
     pub relay_only: bool,
     /// UDP ports to bind; `None`: any.
@@ -27,6 +30,7 @@ impl LinkConfig {
             interfaces: Interfaces::All,
             stun: Vec::new(),
             turn: Vec::new(),
+            expects_relays: false,
             relay_only: false,
             media_ports: None,
             timings: Timings::default(),

@@ -3,19 +3,25 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 use super::api::{CandidateKind, LinkError};
 use super::candidate::LocalCandidate;
-use super::config::LinkConfig;
+use super::config::{LinkConfig, TurnServer};
 use super::relay::{Relay, RelayEvent};
 
 /// Most of our own candidates; every one multiplies the peer's checks.
 const MAX_CANDIDATES: usize = 24;
+/// Of those, kept for relayed ones, which come last and are the only sure ones.
+const MIN_RELAYED: usize = 8;
 /// Servers of each kind that are asked; more would only delay the end of gathering.
 const MAX_SERVERS: usize = 4;
+/// Relays are asked over TCP when none has answered over UDP for this long: a few round trips.
+const UDP_PATIENCE: Duration = Duration::from_millis(600);
+/// TCP streams to relays, counted over the life of the link.
+const MAX_STREAMS: usize = 2;
 
 #[derive(Debug)]
 pub(super) enum GatherEvent {
@@ -32,7 +38,7 @@ pub(super) enum GatherEvent {
     },
 }
 
-/// A datagram for the socket of this index.
+/// A datagram for the socket of this index, or a message for the stream of it: streams are opened by their first one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Transmit {
     pub socket: usize,
@@ -46,30 +52,99 @@ pub(super) struct Gatherer {
     relays: Vec<Relay>,
     candidates: Vec<LocalCandidate>,
     relay_only: bool,
+    /// More servers will be added.
+    expects_relays: bool,
+    /// Relays that also listen on TCP, and when to try that; by time.
+    fallbacks: VecDeque<(Instant, TurnServer)>,
+    streams: usize,
     events: VecDeque<GatherEvent>,
 }
 
 impl Gatherer {
     /// Host candidates are known at once; every server is asked from every socket that can reach it.
     pub fn new(config: &LinkConfig, bases: Vec<SocketAddr>, now: Instant) -> Result<Self, LinkError> {
-        let mut relays = Vec::new();
-        for (socket, base) in bases.iter().copied().enumerate() {
-            let reachable = |server: SocketAddr| can_reach(base.ip(), server.ip());
-            // What the server sees of us would be a candidate that `relay_only` forbids.
-            let stun = config.stun.iter().copied().filter(|server| !config.relay_only && reachable(*server));
-            for server in stun.take(MAX_SERVERS) {
-                relays.push(Relay::stun(socket, base, server, now)?);
-            }
-            for server in config.turn.iter().filter(|server| reachable(server.address)).take(MAX_SERVERS) {
-                relays.push(Relay::turn(socket, base, server, now)?);
-            }
+        let (relay_only, expects_relays) = (config.relay_only, config.expects_relays);
+        let (relays, candidates) = (Vec::new(), Vec::new());
+        let mut gatherer = Self {
+            bases,
+            relays,
+            candidates,
+            relay_only,
+            expects_relays,
+            fallbacks: VecDeque::new(),
+            streams: 0,
+            events: VecDeque::new(),
+        };
+        for server in &config.stun {
+            gatherer.ask_stun(*server, now)?;
         }
-        let relay_only = config.relay_only;
-        let mut gatherer = Self { bases, relays, candidates: Vec::new(), relay_only, events: VecDeque::new() };
+        for server in &config.turn {
+            gatherer.ask_turn(server, now)?;
+        }
         for base in gatherer.bases.clone() {
             gatherer.found(CandidateKind::Host, base, base);
         }
         Ok(gatherer)
+    }
+
+    /// One more server, for both its services; it listens on TCP at the same port.
+    pub fn add_relay(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
+        if self.fallbacks.len() < MAX_SERVERS {
+            self.fallbacks.push_back((now + UDP_PATIENCE, server.clone()));
+        }
+        self.ask_stun(server.address, now)?;
+        self.ask_turn(server, now)
+    }
+
+    /// No server will be added any more.
+    pub fn no_more_relays(&mut self) {
+        self.expects_relays = false;
+    }
+
+    /// What the server sees of us would be a candidate that `relay_only` forbids.
+    fn ask_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
+        if self.relay_only {
+            return Ok(());
+        }
+        for (socket, base) in self.bases_for(server, false) {
+            self.relays.push(Relay::stun(socket, base, server, now)?);
+        }
+        Ok(())
+    }
+
+    fn ask_turn(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
+        for (socket, base) in self.bases_for(server.address, true) {
+            self.relays.push(Relay::turn(socket, base, server, now)?);
+        }
+        Ok(())
+    }
+
+    /// Turns to TCP where UDP gets no answer. The indices of streams follow those of the sockets.
+    fn fall_back(&mut self, now: Instant) {
+        while let Some((_, server)) = self.fallbacks.pop_front_if(|(due, _)| *due <= now) {
+            let base = self.bases.iter().copied().find(|base| can_reach(base.ip(), server.address.ip()));
+            let Some(base) =
+                base.filter(|_| self.streams < MAX_STREAMS && !self.relays.iter().any(|relay| relay.heard))
+            else {
+                continue;
+            };
+            if let Ok(relay) = Relay::turn(self.bases.len() + self.streams, base, &server, now) {
+                self.streams += 1;
+                self.relays.push(relay);
+            }
+        }
+    }
+
+    /// The sockets from which this server is to be asked: those that can reach it, have not asked it yet, and have not
+    /// asked too many.
+    fn bases_for(&self, server: SocketAddr, turn: bool) -> Vec<(usize, SocketAddr)> {
+        let asks = |socket: usize| {
+            let mut asked = self.relays.iter().filter(|relay| relay.socket == socket && relay.is_turn == turn);
+            let count = asked.clone().count();
+            count < MAX_SERVERS && asked.all(|relay| relay.server != server)
+        };
+        let bases = self.bases.iter().copied().enumerate();
+        bases.filter(|(socket, base)| can_reach(base.ip(), server.ip()) && asks(*socket)).collect()
     }
 
     /// Index of the socket with this local address.
@@ -94,9 +169,8 @@ impl Gatherer {
         datagram: BytesMut,
         now: Instant,
     ) -> Option<BytesMut> {
-        let Some(local) = self.base(socket) else { return Some(datagram) };
         match self.relays.iter_mut().find(|relay| relay.claims(socket, from, &datagram)) {
-            Some(relay) => relay.handle_datagram(datagram, local, now),
+            Some(relay) => relay.handle_datagram(datagram, now),
             None => return Some(datagram),
         }
         self.collect();
@@ -110,19 +184,21 @@ impl Gatherer {
         true
     }
 
-    /// The server that holds the allocation `relayed`.
-    pub fn server_of(&self, relayed: SocketAddr) -> Option<SocketAddr> {
-        self.relays.iter().find(|relay| relay.relayed == Some(relayed)).map(|relay| relay.server)
+    /// The server that holds the allocation `relayed`, and how it is talked to.
+    pub fn server_of(&self, relayed: SocketAddr) -> Option<(SocketAddr, &'static str)> {
+        let relay = self.relays.iter().find(|relay| relay.relayed == Some(relayed))?;
+        Some((relay.server, if relay.socket < self.bases.len() { "udp" } else { "tcp" }))
     }
 
     /// Every server has answered or was given up.
     pub fn is_complete(&self) -> bool {
-        self.relays.iter().all(Relay::is_settled)
+        !self.expects_relays && self.relays.iter().all(Relay::is_settled)
     }
 
     /// The path is chosen and will not change: nothing needs to be kept fresh any more.
     pub fn stop_keepalives(&mut self) {
         self.relays.iter_mut().for_each(Relay::stop_keepalive);
+        self.fallbacks.clear();
     }
 
     /// Gives back every allocation but `keep` (RFC 8445 §8.3: candidates not selected are freed).
@@ -141,11 +217,13 @@ impl Gatherer {
 
     pub fn handle_timeout(&mut self, now: Instant) {
         self.relays.iter_mut().for_each(|relay| relay.handle_timeout(now));
+        self.fall_back(now);
         self.collect();
     }
 
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        self.relays.iter_mut().filter_map(Relay::poll_timeout).min()
+        let fallback = self.fallbacks.front().map(|(due, _)| *due);
+        self.relays.iter_mut().filter_map(Relay::poll_timeout).chain(fallback).min()
     }
 
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -160,8 +238,7 @@ impl Gatherer {
         for index in 0..self.relays.len() {
             while let Some(event) = self.relays[index].poll_event() {
                 let relay = &self.relays[index];
-                let (socket, server, relayed) = (relay.socket, relay.server, relay.relayed);
-                let Some(base) = self.base(socket) else { continue };
+                let (base, server, relayed) = (relay.base, relay.server, relay.relayed);
                 match (event, relayed) {
                     (RelayEvent::Mapped(mapped), _) => self.found(CandidateKind::ServerReflexive, mapped, base),
                     (RelayEvent::Allocated(relayed), _) => self.found(CandidateKind::Relayed, relayed, base),
@@ -180,7 +257,8 @@ impl Gatherer {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let is_known = self.candidates.iter().any(|known| known.address == address && known.base == base);
         let is_secret = self.relay_only && kind != CandidateKind::Relayed;
-        if is_known || is_secret || self.candidates.len() >= MAX_CANDIDATES {
+        let most = if kind == CandidateKind::Relayed { MAX_CANDIDATES } else { MAX_CANDIDATES - MIN_RELAYED };
+        if is_known || is_secret || self.candidates.len() >= most {
             return;
         }
         let rank = self.socket_of(base).and_then(|socket| u8::try_from(socket).ok()).unwrap_or(u8::MAX);

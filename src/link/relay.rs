@@ -39,12 +39,17 @@ pub(super) enum RelayEvent {
 
 /// A STUN binding kept fresh, or a TURN allocation with its permissions.
 pub(super) struct Relay {
+    /// Index of the socket, or of the stream, that it is talked to on.
     pub socket: usize,
+    /// Local address of the socket; of a stream, of the socket whose place it takes.
+    pub base: SocketAddr,
     pub server: SocketAddr,
     /// Our address on the server; `None` for a STUN server and before the allocation is granted.
     pub relayed: Option<SocketAddr>,
-    is_turn: bool,
+    pub is_turn: bool,
     client: Client,
+    /// Something came from the server.
+    pub heard: bool,
     /// The server has answered or was given up.
     settled: bool,
     keepalive_at: Option<Instant>,
@@ -97,10 +102,12 @@ impl Relay {
         let client = Client::new(config, provider).map_err(core_error)?;
         Ok(Self {
             socket,
+            base,
             server,
             relayed: None,
             is_turn: credentials.is_some(),
             client,
+            heard: false,
             settled: false,
             keepalive_at: None,
             pending: BTreeMap::new(),
@@ -118,9 +125,10 @@ impl Relay {
         is_response || (self.relayed.is_some() && !nat::is_request(datagram))
     }
 
-    pub fn handle_datagram(&mut self, datagram: BytesMut, local: SocketAddr, now: Instant) {
+    pub fn handle_datagram(&mut self, datagram: BytesMut, now: Instant) {
+        self.heard = true;
         let transport = TransportContext {
-            local_addr: local,
+            local_addr: self.base,
             peer_addr: self.server,
             ecn: None,
             transport_protocol: TransportProtocol::UDP,

@@ -9,8 +9,10 @@
 //!
 //! Everything here is pure and takes hostile bytes: no input panics, and what is not well formed is refused.
 
+mod framing;
 mod stun;
 
+pub use framing::{STREAM_HEADER, StreamMessage, padded_length, stream_message};
 pub use stun::{
     StunError, TransactionId, answer, binding_request, is_authentic_request, is_request, is_response, mapped_address,
     transaction_id,

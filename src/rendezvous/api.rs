@@ -1,9 +1,10 @@
 //! What the engine sees: events, outcomes, errors.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::SignalStream;
+use super::{RelayOffer, RelayReply, SignalStream};
 use crate::base::NodeId;
 
 /// Something that happened to this node. The queue holds 256; when its reader falls behind, the newest are dropped
@@ -19,6 +20,12 @@ pub enum RendezvousEvent {
     Incoming { stream: SignalStream, via: Via },
     /// This node began or ceased to serve others.
     SuperPeer { on: bool, reason: String },
+    /// Where this node serves others as a super-peer: its addresses by preference, one for each IP, with the port of
+    /// QUIC where it has one. Sent when that changes; nothing left: it does not serve.
+    Serving { addresses: Vec<SocketAddr> },
+    /// A client asks for the use of our media relay. `address`: where its connection comes from. A dropped reply is a
+    /// refusal.
+    RelayAsked { from: NodeId, address: Option<IpAddr>, reply: RelayReply },
     /// An interface came or went, or the machine woke up; relays are being checked.
     NetworkChanged,
 }
@@ -32,6 +39,14 @@ pub enum Via {
     Circuit(NodeId),
     /// A connection from node to node.
     Direct,
+}
+
+/// A super-peer lets us use its media relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayGrant {
+    pub relay: NodeId,
+    /// Its servers are ones that the address rules let us talk to.
+    pub offer: RelayOffer,
 }
 
 /// One way that was tried to reach a person.

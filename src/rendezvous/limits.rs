@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::base::Rate;
+
 /// Largest presence record, bytes: it fits one packet with everything around it.
 pub(super) const MAX_RECORD_BYTES: usize = 1200;
 /// How long a presence record is believed.
@@ -79,19 +81,6 @@ pub struct Limits {
 
     /// Streams from strangers whose first frame is awaited at a time; more are reset.
     pub incoming_streams: usize,
-}
-
-/// A token bucket: `burst` at once, then one every `interval`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    pub burst: u32,
-    pub interval: Duration,
-}
-
-impl Rate {
-    pub const fn new(burst: u32, interval: Duration) -> Self {
-        Self { burst, interval }
-    }
 }
 
 impl Default for Limits {

@@ -10,6 +10,7 @@
 //!   caller ──get──▶ storing nodes        presence record: node id, 2–3 super-peers
 //!   caller ──/twocans/pipe/1──▶ super-peer ──/twocans/pipe-in/1──▶ callee       ring pipe, the fast path
 //!   caller ──circuit relay v2──▶ super-peer ─────────────────────▶ callee       where the super-peer has no pipe
+//!   both   ──/twocans/relay/1──▶ super-peers                        the use of their media relays, for the call
 //!   caller ──/twocans/call/1─────────────────────────────────────▶ callee       callee is public, or on our LAN
 //! ```
 //!
@@ -29,6 +30,7 @@ mod limits;
 mod presence;
 mod rate;
 mod record;
+mod relay;
 mod relays;
 mod search;
 mod shell;
@@ -38,8 +40,10 @@ mod storage;
 mod tests;
 
 pub use api::{
-    LookupReport, Reached, RendezvousError, RendezvousEvent, RingAttempt, RingFailure, StreamError, Totals, Via,
+    LookupReport, Reached, RelayGrant, RendezvousError, RendezvousEvent, RingAttempt, RingFailure, StreamError, Totals,
+    Via,
 };
 pub use config::{NodeKey, RendezvousConfig};
 pub use limits::Limits;
-pub use shell::{Rendezvous, SignalReceiver, SignalSender, SignalStream};
+pub use relay::{RelayAnswer, RelayOffer};
+pub use shell::{RelayReply, Rendezvous, SignalReceiver, SignalSender, SignalStream};

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 
 use super::limits::{CLOCK_SKEW, Limits, MAX_RECORD_BYTES, RECORD_TTL};
-use super::rate::RateTable;
 use super::record::{self, RecordError};
+use crate::base::RateTable;
 
 /// Who sent a record: a node, and the address it came from unless a relay stands in between.
 #[derive(Debug, Clone, Copy)]

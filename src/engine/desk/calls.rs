@@ -14,6 +14,7 @@ use crate::audio::Ringing;
 use crate::base::{CallId, EndReason, Person, SeqNo};
 use crate::call::{CallEvent, InviteReply, LinkNews as CallNews, Message, Quality, Route};
 use crate::engine::link_task::{LinkJob, LinkNews, LinkTask};
+use crate::engine::relaying::{self, CallRelays};
 use crate::engine::ringer::Ringer;
 use crate::engine::session::{Invitation, SessionHandle, SessionId, Verdict};
 use crate::engine::sound::{Sound, SoundNews, resilience_settings};
@@ -23,8 +24,8 @@ use crate::engine::{
     CallPhase, CallSide, Candidate, Event, Failure, FailureKind, MediaPath, PeerStats, Retry, SnapshotCall,
 };
 use crate::identity::safety_words;
-use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Role};
-use crate::rendezvous::RingFailure;
+use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Path, Role};
+use crate::rendezvous::{RelayGrant, RingFailure};
 use crate::store::HistoryEntry;
 use crate::voice::{Packetizer, PathReport, Receiver, ReceiverSettings, Resilience};
 
@@ -57,6 +58,8 @@ pub(super) struct LiveCall {
     pub dialling: Option<AbortHandle>,
     /// Rings until the call is answered or over.
     pub ringer: Option<Ringer>,
+    /// Super-peers that relay for this call if need be.
+    pub relays: CallRelays,
     pub link: Option<Link>,
     pub link_stats: LinkStats,
     pub link_task: Option<LinkTask>,
@@ -122,6 +125,7 @@ impl Desk {
             sessions: Vec::new(),
             dialling: None,
             ringer: None,
+            relays: CallRelays::default(),
             link: None,
             link_stats: LinkStats::default(),
             link_task: None,
@@ -201,16 +205,13 @@ impl Desk {
             LinkEvent::Candidate(candidate) => self.switchboard.local_candidate(call, Some(candidate), now),
             LinkEvent::EndOfCandidates => self.switchboard.local_candidate(call, None, now),
             LinkEvent::Connected(path) => {
-                self.note_path(call, media_path(&path));
+                self.note_path(call, &path);
                 self.join_voice(call);
                 self.switchboard.handle_link(call, CallNews::Connected, now);
             }
             LinkEvent::Disconnected => self.switchboard.handle_link(call, CallNews::Interrupted, now),
             LinkEvent::Reconnected(path) => {
-                let path = media_path(&path);
-                let changed = self.calls.get(&call).is_some_and(|live| live.path.as_ref() != Some(&path));
-                if changed {
-                    self.note_path(call, path.clone());
+                if let Some(path) = self.note_path(call, &path) {
                     self.emit_at(now, Event::PathChanged { call, path });
                 }
                 self.switchboard.handle_link(call, CallNews::Recovered, now);
@@ -233,9 +234,23 @@ impl Desk {
         }
     }
 
-    fn note_path(&mut self, call: CallId, path: MediaPath) {
-        if let Some(live) = self.calls.get_mut(&call) {
-            live.path = Some(path);
+    /// The path, when it is another one than before.
+    fn note_path(&mut self, call: CallId, path: &Path) -> Option<MediaPath> {
+        let live = self.calls.get_mut(&call)?;
+        let path = media_path(path, &live.relays);
+        let before = live.path.replace(path.clone());
+        (before.as_ref() != Some(&path)).then_some(path)
+    }
+
+    /// A super-peer relays for this call, or no more will.
+    pub(super) fn relay_granted(&mut self, call: CallId, grant: Option<RelayGrant>) {
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        match grant {
+            Some(grant) => {
+                let servers = live.relays.add(grant);
+                servers.into_iter().for_each(|server| live.job(LinkJob::AddRelay(server)));
+            }
+            None => live.job(LinkJob::NoMoreRelays),
         }
     }
 
@@ -451,6 +466,9 @@ impl Desk {
         if let Some(live) = self.calls.get_mut(&call) {
             live.link_task = Some(LinkTask::start(call, config, media, desk));
         }
+        if let Some(rendezvous) = self.rendezvous.clone() {
+            tokio::spawn(relaying::seek(rendezvous, call, self.inbox.clone()));
+        }
     }
 
     fn link_config(&self, call: CallId) -> LinkConfig {
@@ -465,6 +483,7 @@ impl Desk {
             stun: network.stun.clone(),
             turn: network.turn.clone(),
             relay_only: network.relay_only,
+            expects_relays: self.rendezvous.is_some(),
             media_ports: network.media_ports.clone(),
             ..LinkConfig::new(role)
         }
@@ -479,12 +498,12 @@ fn too_different(theirs: &[u8]) -> Failure {
     }
 }
 
-fn media_path(path: &crate::link::Path) -> MediaPath {
+fn media_path(path: &Path, relays: &CallRelays) -> MediaPath {
     MediaPath {
         local: candidate(path.local),
         remote: candidate(path.remote),
         protocol: path.protocol,
-        via: path.relay.map(|relay| relay.to_string()),
+        via: relays.via(path),
     }
 }
 

@@ -21,6 +21,7 @@ use self::calls::LiveCall;
 use super::clock::unix_now_s;
 use super::handle::Backstage;
 use super::link_task::LinkNews;
+use super::relaying::RelayService;
 use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundNews};
 use super::usage::UsageMeter;
@@ -30,7 +31,7 @@ use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
-use crate::rendezvous::{Rendezvous, RendezvousEvent, RingFailure, Totals};
+use crate::rendezvous::{RelayGrant, Rendezvous, RendezvousEvent, RingFailure, Totals};
 use crate::store::{Contact, Store};
 
 /// Reports waiting for the desk. A room that finds it full waits; the desk never waits for a room.
@@ -44,14 +45,35 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What the rooms report.
 pub(super) enum DeskInput {
-    DialAnswered { call: CallId, session: SessionHandle, reply: Message },
-    DialFailed { call: CallId, why: RingFailure },
+    DialAnswered {
+        call: CallId,
+        session: SessionHandle,
+        reply: Message,
+    },
+    DialFailed {
+        call: CallId,
+        why: RingFailure,
+    },
     Invited(Invitation),
-    Signal { session: SessionId, message: Message },
+    Signal {
+        session: SessionId,
+        message: Message,
+    },
     SessionClosed(SessionId),
-    Link { call: CallId, news: LinkNews },
+    Link {
+        call: CallId,
+        news: LinkNews,
+    },
+    /// A super-peer relays for the call; `None`: no more will.
+    Relay {
+        call: CallId,
+        grant: Option<RelayGrant>,
+    },
     Sound(SoundNews),
-    LookedUp { command: super::CommandId, report: LookupReport },
+    LookedUp {
+        command: super::CommandId,
+        report: LookupReport,
+    },
     Totals(Totals),
 }
 
@@ -101,6 +123,7 @@ pub(super) struct Desk {
     usage: UsageMeter,
     node: Option<NodeId>,
     super_peer: bool,
+    relay_service: RelayService,
     presence_acks: u32,
     stopping: bool,
 }
@@ -115,6 +138,7 @@ pub(super) async fn run(furniture: Furniture) {
         None => (None, None),
     };
     let contacts = store.contacts().await.unwrap_or_default();
+    let relay_service = RelayService::new(&options.network);
     let mut desk = Desk {
         switchboard: Switchboard::new(me.clone(), crate::call::Limits::default()),
         options,
@@ -140,6 +164,7 @@ pub(super) async fn run(furniture: Furniture) {
         usage: UsageMeter::new(Instant::now()),
         node: None,
         super_peer: false,
+        relay_service,
         presence_acks: 0,
         stopping: false,
     };
@@ -204,6 +229,7 @@ impl Desk {
             }
             DeskInput::SessionClosed(session) => self.session_closed(session, now),
             DeskInput::Link { call, news } => self.handle_link(call, news, now),
+            DeskInput::Relay { call, grant } => self.relay_granted(call, grant),
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),
@@ -230,6 +256,10 @@ impl Desk {
             RendezvousEvent::SuperPeer { on, reason } => {
                 self.super_peer = on;
                 self.emit(Event::SuperPeer { on, reason });
+            }
+            RendezvousEvent::Serving { addresses } => self.relay_service.serve(addresses),
+            RendezvousEvent::RelayAsked { from, address, reply } => {
+                reply.send(self.relay_service.answer(&from, address, Instant::now()));
             }
             RendezvousEvent::NetworkChanged => self.emit(Event::NetworkChanged),
         }

@@ -44,7 +44,8 @@ impl LastCounters {
         let rate = |now: u64, then: u64| seconds.map(|s| (now.saturating_sub(then) as f64 * 8.0 / s) as u32);
         let since = SinceLast {
             loss: share(lost, lost + packets),
-            concealed: share(concealed, played),
+            // What is concealed may be made a little before it is played, and be counted a second early.
+            concealed: share(concealed.min(played), played),
             mean_burst: lost as f32 / gaps.max(1) as f32,
             tx_bps: rate(sent_bytes, self.sent_bytes),
             rx_bps: rate(received_bytes, self.received_bytes),
@@ -154,9 +155,9 @@ impl Desk {
 
     /// What an idle process costs, and what a super-peer does for others.
     pub(super) fn report_totals(&mut self, totals: Totals) {
-        let Totals { tx_bytes, rx_bytes, connections, reservations, records, pipes, .. } = totals;
+        let Totals { tx_bytes, rx_bytes, connections, reservations, records, .. } = totals;
         if self.super_peer {
-            let relayed_calls = pipes;
+            let relayed_calls = self.relay_service.calls();
             self.emit(Event::NodeStats(NodeTotals { relayed_calls, reservations, records, tx_bytes, rx_bytes }));
         }
         if self.calls.is_empty() {

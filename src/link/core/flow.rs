@@ -37,6 +37,7 @@ impl Core {
         self.stats.bytes_received += datagram.len() as u64;
         let datagram = BytesMut::from(datagram);
         if let Some(datagram) = self.gatherer.handle_datagram(socket, from, datagram, now) {
+            // On a stream there is nobody but the relay.
             let Some(local) = self.gatherer.base(socket) else { return };
             if self.relay_only {
                 self.stats.datagrams_refused += 1;

@@ -17,7 +17,7 @@ use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind, Redacted};
 
 use super::api::{CandidateError, CandidateKind, LinkError, LinkEvent, LinkStats, LocalDescription, Path};
 use super::candidate::{MAX_REMOTE_CANDIDATES, judge_remote};
-use super::config::{LinkConfig, Role, Timings};
+use super::config::{LinkConfig, Role, Timings, TurnServer};
 use super::dtls::HandshakeGuard;
 use super::gate::Gate;
 use super::gather::{Gatherer, Transmit};
@@ -146,6 +146,21 @@ impl Core {
         self.peer.connection.add_remote_candidate(init).map_err(core_error)
     }
 
+    /// One more relay, found after the link was opened. A path that is chosen stays, so it is of no use then.
+    pub fn add_relay(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
+        if self.phase == Phase::Ended {
+            return Err(LinkError::Closed);
+        }
+        if self.has_path {
+            return Ok(());
+        }
+        self.gatherer.add_relay(server, now)
+    }
+
+    pub fn no_more_relays(&mut self) {
+        self.gatherer.no_more_relays();
+    }
+
     /// Sends one audio packet; false when it was dropped.
     pub fn send_audio(&mut self, packet: OutgoingPacket, now: Instant) -> bool {
         let sent = self.phase == Phase::Connected && self.peer.send_audio(packet, now);
@@ -209,10 +224,11 @@ impl Core {
     fn path(&mut self) -> Option<Path> {
         let [(local, local_address), (remote, remote_address)] = self.peer.selected_pair()?;
         let relay = if local == CandidateKind::Relayed { self.gatherer.server_of(local_address) } else { None };
+        let (relay, protocol) = relay.map_or((None, "udp"), |(server, protocol)| (Some(server), protocol));
         Some(Path {
             local,
             remote,
-            protocol: "udp",
+            protocol,
             local_address: Redacted::new(local_address),
             remote_address: Redacted::new(remote_address),
             relay,

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell is where the clock is read")]
 
 mod sockets;
+mod streams;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -14,9 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind};
 
 use super::api::{LinkError, LinkEvent, LinkStats, LocalDescription};
-use super::config::LinkConfig;
+use super::config::{LinkConfig, TurnServer};
 use super::core::Core;
+use super::gather::Transmit;
 use sockets::Sockets;
+use streams::{Arrived, Streams};
 
 /// Audio packets that may wait for the task: 640 ms at 20 ms each. A full queue drops the newest.
 const AUDIO_QUEUE: usize = 32;
@@ -56,6 +59,8 @@ enum Command {
     AcceptOffer(String, Reply<LocalDescription>),
     AcceptAnswer(String, Reply<()>),
     AddCandidate(String, Reply<()>),
+    AddRelay(TurnServer, Reply<()>),
+    NoMoreRelays(Reply<()>),
     SendMessage(Vec<u8>, Reply<()>),
     Stats(Reply<LinkStats>),
     Close(Reply<()>),
@@ -82,6 +87,7 @@ impl Link {
         let task = Task {
             core,
             sockets,
+            streams: Streams::new(),
             commands: command_rx,
             audio: audio_rx,
             news: News { queue: events, backlog: VecDeque::new() },
@@ -111,6 +117,17 @@ impl Link {
     /// Takes a candidate of the peer: the value of an `a=candidate` line. It may come before the description.
     pub async fn add_candidate(&self, line: String) -> Result<(), LinkError> {
         self.ask(|reply| Command::AddCandidate(line, reply)).await
+    }
+
+    /// One more relay to allocate on, which is a STUN server too: candidates follow. After [`LinkEvent::Connected`] it is
+    /// ignored.
+    pub async fn add_relay(&self, server: TurnServer) -> Result<(), LinkError> {
+        self.ask(|reply| Command::AddRelay(server, reply)).await
+    }
+
+    /// No relay will be added any more: what [`LinkConfig::expects_relays`] announced is over.
+    pub async fn no_more_relays(&self) -> Result<(), LinkError> {
+        self.ask(Command::NoMoreRelays).await
     }
 
     /// Hands over one audio packet. Never blocks or waits, so the real-time voice thread may call it; false when the
@@ -158,6 +175,7 @@ impl Link {
 struct Task {
     core: Core,
     sockets: Sockets,
+    streams: Streams,
     commands: mpsc::Receiver<Command>,
     audio: mpsc::Receiver<OutgoingPacket>,
     news: News,
@@ -184,6 +202,9 @@ impl Task {
                 }
                 socket = poll_fn(|context| self.sockets.poll_readable(self.next_socket, context)) => {
                     self.read(socket, &mut buffer);
+                }
+                Some(Arrived { stream, from, message }) = self.streams.recv() => {
+                    self.core.handle_datagram(stream, from, &message, Instant::now());
                 }
                 () = self.news.deliver(), if self.news.is_behind() => {}
                 () = sleep_until(wake_at) => {}
@@ -214,6 +235,11 @@ impl Task {
                 drop(reply.send(accepted));
             }
             Some(Command::AddCandidate(line, reply)) => drop(reply.send(self.core.add_candidate(&line))),
+            Some(Command::AddRelay(server, reply)) => drop(reply.send(self.core.add_relay(&server, now))),
+            Some(Command::NoMoreRelays(reply)) => {
+                self.core.no_more_relays();
+                drop(reply.send(Ok(())));
+            }
             Some(Command::SendMessage(message, reply)) => drop(reply.send(self.core.send_message(message, now))),
             Some(Command::Stats(reply)) => drop(reply.send(Ok(self.core.stats(now)))),
             Some(Command::Close(reply)) => {
@@ -240,7 +266,13 @@ impl Task {
 
     fn flush(&mut self) {
         while let Some(transmit) = self.core.poll_transmit() {
-            if !self.sockets.try_send(transmit.socket, transmit.to, &transmit.payload) {
+            let Transmit { socket, to, payload } = transmit;
+            let sent = if socket < self.sockets.count() {
+                self.sockets.try_send(socket, to, &payload)
+            } else {
+                self.streams.try_send(socket, to, payload)
+            };
+            if !sent {
                 self.core.handle_unsent();
             }
         }

@@ -42,6 +42,10 @@ impl Sockets {
         self.0.iter().map(|(address, _)| *address).collect()
     }
 
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn try_recv(&self, socket: usize, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         self.0.get(socket)?.1.try_recv_from(buffer).ok()
     }

@@ -10,11 +10,12 @@ use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use libp2p::{StreamProtocol, connection_limits, identify, kad, mdns, relay};
 
 use super::super::limits::{
-    IDLE_CONNECTION, KAD_ALPHA, KAD_QUERY_TIMEOUT, KAD_REQUEST_TIMEOUT, Limits, MAX_RECORD_BYTES, RECORD_TTL, Rate,
+    IDLE_CONNECTION, KAD_ALPHA, KAD_QUERY_TIMEOUT, KAD_REQUEST_TIMEOUT, Limits, MAX_RECORD_BYTES, RECORD_TTL,
 };
 use super::super::{RendezvousConfig, RendezvousError};
 use super::streams;
 use super::transport::{self, SharedRules, Traffic};
+use crate::base::Rate;
 
 /// Our own Kademlia network; nodes of others do not speak it.
 pub(super) const KAD: StreamProtocol = StreamProtocol::new("/twocans/kad/1");
@@ -28,6 +29,8 @@ pub(super) const PIPE_IN: StreamProtocol = StreamProtocol::new("/twocans/pipe-in
 pub(super) const CALL: StreamProtocol = StreamProtocol::new("/twocans/call/1");
 /// On the LAN: blinded keys, answered by their owner with the sealed record.
 pub(super) const HERE: StreamProtocol = StreamProtocol::new("/twocans/here/1");
+/// Anybody to super-peer: may we use your media relay?
+pub(super) const RELAY: StreamProtocol = StreamProtocol::new("/twocans/relay/1");
 /// Anybody to super-peer: a node id, answered with whether that node has a place reserved.
 pub(super) const RESERVED: StreamProtocol = StreamProtocol::new("/twocans/reserved/1");
 
@@ -79,7 +82,7 @@ fn taken_protocols(config: &RendezvousConfig) -> Vec<StreamProtocol> {
         }
     }
     if config.server {
-        protocols.push(RESERVED);
+        protocols.extend([RESERVED, RELAY]);
         if config.limits.pipes > 0 {
             protocols.push(PIPE);
         }

@@ -72,6 +72,10 @@ pub(super) enum Command {
         node: PeerId,
         reply: oneshot::Sender<bool>,
     },
+    /// Say which super-peers with a media relay we are connected to, and which we get connected to.
+    Relays {
+        found: mpsc::Sender<PeerId>,
+    },
     /// A super-peer was asked whether we have a place there.
     Probed {
         node: PeerId,

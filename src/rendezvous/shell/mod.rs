@@ -10,6 +10,7 @@ mod behaviour;
 mod command;
 mod driver;
 mod files;
+mod grants;
 #[cfg(test)]
 mod hostile;
 mod node;
@@ -19,5 +20,6 @@ mod stream;
 mod streams;
 mod transport;
 
+pub use grants::RelayReply;
 pub use node::Rendezvous;
 pub use stream::{SignalReceiver, SignalSender, SignalStream};

@@ -10,15 +10,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::address::{AddressRules, Range, endpoint, parse_node};
-use super::super::{LookupReport, RendezvousConfig, RendezvousError, RendezvousEvent, RingAttempt, Totals};
+use super::super::address::{AddressRules, endpoint, parse_node};
+use super::super::{LookupReport, RelayGrant, RendezvousConfig, RendezvousError, RendezvousEvent, RingAttempt, Totals};
 use super::behaviour;
 use super::command::{Command, Net};
 use super::driver::{Driver, Setting};
 use super::files;
+use super::grants;
 use super::ring;
-use super::transport::Traffic;
-use crate::base::{NodeId, Person};
+use super::transport::{SharedRules, Traffic};
+use crate::base::{IpRange, NodeId, Person};
 
 /// Unread events; the newest are dropped beyond.
 const EVENTS: usize = 256;
@@ -33,6 +34,7 @@ const SHUTDOWN: Duration = Duration::from_secs(3);
 pub struct Rendezvous {
     net: Net,
     node: NodeId,
+    rules: SharedRules,
     listen: watch::Receiver<Vec<String>>,
     isolated: bool,
     runtime: Handle,
@@ -67,7 +69,7 @@ impl Rendezvous {
         let held = Arc::new(abandoned.clone().drop_guard());
         let setting = Setting {
             config,
-            rules,
+            rules: rules.clone(),
             traffic,
             net: net.clone(),
             commands,
@@ -82,7 +84,8 @@ impl Rendezvous {
         driver.listen(listen)?;
         tokio::spawn(driver.run());
         when_ready.await.map_err(|_| RendezvousError::Stopped)?;
-        Ok((Self { net, node, listen: listen_watch, isolated, runtime: Handle::current(), _held: held }, event_queue))
+        let runtime = Handle::current();
+        Ok((Self { net, node, rules, listen: listen_watch, isolated, runtime, _held: held }, event_queue))
     }
 
     /// This node's id.
@@ -115,6 +118,15 @@ impl Rendezvous {
         receiver
     }
 
+    /// Asks super-peers for the use of their media relays, all at once: those that this node is connected to, and those
+    /// that it gets connected to in the next 15 s, until `wanted` have granted it. The receiver closes when no more will
+    /// come; dropping it ends the asking.
+    pub fn relay_grants(&self, wanted: usize) -> mpsc::Receiver<RelayGrant> {
+        let (grants, receiver) = mpsc::channel(wanted.max(1));
+        self.runtime.spawn(grants::collect(self.net.clone(), self.rules.clone(), wanted, grants));
+        receiver
+    }
+
     /// Counters, for `status` and for super-peers' operators.
     pub async fn totals(&self) -> Result<Totals, RendezvousError> {
         self.net.ask(|reply| Command::Totals { reply }).await.ok_or(RendezvousError::Stopped)
@@ -134,8 +146,8 @@ impl Rendezvous {
     }
 }
 
-fn ranges(texts: &[String]) -> Result<Vec<Range>, RendezvousError> {
-    texts.iter().map(|text| Range::parse(text).ok_or_else(|| RendezvousError::BadRange(text.clone()))).collect()
+fn ranges(texts: &[String]) -> Result<Vec<IpRange>, RendezvousError> {
+    texts.iter().map(|text| IpRange::parse(text).ok_or_else(|| RendezvousError::BadRange(text.clone()))).collect()
 }
 
 /// The configured addresses, or QUIC and TCP on every interface.

@@ -189,3 +189,44 @@ async fn wrong_settings_are_told_in_one_sentence() {
     let port = taken.local_addr().unwrap().port();
     assert!(tell(listen(&format!("/ip4/127.0.0.1/tcp/{port}"))).await.contains("cannot open a socket"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn super_peers_let_clients_use_their_relays() {
+    let willing = Node::super_peer(&[]).await;
+    let deceitful = Node::super_peer(&[&willing]).await;
+    let unwilling = Node::super_peer(&[&willing]).await;
+    let caller = Node::person(2, &[&willing, &deceitful, &unwilling]).await;
+    let offer = |servers: &[&str]| RelayOffer {
+        username: "600:somebody".into(),
+        password: "secret".into(),
+        lifetime: Duration::from_secs(600),
+        servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
+    };
+    let good = offer(&["127.0.0.1:4002"]);
+    let (expected, asker) = (good.clone(), caller.rendezvous.node().clone());
+    let relay = willing.rendezvous.node().clone();
+    let _answering = [
+        answer_relay(willing, asker.clone(), Ok(good)),
+        // Isolated, so nothing but loopback is reached; outside it would be the LAN.
+        answer_relay(deceitful, asker.clone(), Ok(offer(&["192.168.1.1:53", "8.8.8.8:53", "127.0.0.1:0"]))),
+        answer_relay(unwilling, asker, Err("full".into())),
+    ];
+    let mut grants = caller.rendezvous.relay_grants(3);
+    let first = timeout(PATIENCE, grants.recv()).await.expect("a grant").expect("one is willing");
+    assert_eq!(first, RelayGrant { relay, offer: expected });
+    assert!(timeout(Duration::from_secs(1), grants.recv()).await.is_err(), "the others grant nothing usable");
+}
+
+/// Gives everybody who asks the same answer; they must be `asker`.
+fn answer_relay(node: Node, asker: NodeId, answer: RelayAnswer) -> JoinHandle<()> {
+    let Node { rendezvous, mut events } = node;
+    tokio::spawn(async move {
+        let _held = rendezvous;
+        while let Some(event) = events.recv().await {
+            if let RendezvousEvent::RelayAsked { from, address, reply } = event {
+                assert_eq!((from, address), (asker.clone(), Some("127.0.0.1".parse().unwrap())));
+                reply.send(answer.clone());
+            }
+        }
+    })
+}

@@ -10,14 +10,14 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId, identify, mdns};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Driver;
 use crate::rendezvous::address::{endpoint, without_peer};
 use crate::rendezvous::limits::MAX_ADDRESSES_PER_NODE;
 use crate::rendezvous::rate::backoff;
 use crate::rendezvous::record::NodeAddresses;
-use crate::rendezvous::shell::behaviour::{HOP, KAD, PIPE};
+use crate::rendezvous::shell::behaviour::{HOP, KAD, PIPE, RELAY};
 use crate::rendezvous::shell::command::Connected;
 use crate::rendezvous::shell::ring::unix_s;
 
@@ -27,6 +27,8 @@ const JOIN_RETRY: Duration = Duration::from_secs(2);
 const LONGEST_JOIN_RETRY: Duration = Duration::from_secs(5 * 60);
 /// Nodes found on the LAN; more are ignored.
 const MAX_LAN_NODES: usize = 32;
+/// Calls that look for a media relay at a time; one more finds those that are connected already.
+const MAX_RELAY_SEEKERS: usize = 32;
 
 pub(super) struct Connections {
     peers: BTreeMap<PeerId, Peer>,
@@ -36,6 +38,8 @@ pub(super) struct Connections {
     lan: BTreeMap<PeerId, Vec<Multiaddr>>,
     join: Join,
     news_for_cache: bool,
+    /// Who wants to hear of super-peers with a media relay.
+    relay_seekers: Vec<mpsc::Sender<PeerId>>,
 }
 
 #[derive(Default)]
@@ -57,6 +61,7 @@ struct Speaks {
     kad: bool,
     hop: bool,
     pipe: bool,
+    relay: bool,
 }
 
 /// Entering the network: the configured nodes and some remembered ones, again and again while we are alone.
@@ -78,6 +83,7 @@ impl Connections {
             lan: BTreeMap::new(),
             join: Join { bootstrap, remembered, next: 0, due: Some(now), attempts: 0 },
             news_for_cache: false,
+            relay_seekers: Vec::new(),
         }
     }
 
@@ -268,6 +274,21 @@ impl Driver {
         }
     }
 
+    /// Which super-peers with a media relay there are, now and from now on.
+    pub(super) fn tell_relays(&mut self, found: mpsc::Sender<PeerId>) {
+        let connections = &mut self.connections;
+        for (node, peer) in &connections.peers {
+            let direct = peer.connections.iter().any(|connection| !connection.relayed);
+            if direct && peer.speaks.is_some_and(|speaks| speaks.relay) {
+                let _ = found.try_send(*node);
+            }
+        }
+        connections.relay_seekers.retain(|seeker| !seeker.is_closed());
+        if connections.relay_seekers.len() < MAX_RELAY_SEEKERS {
+            connections.relay_seekers.push(found);
+        }
+    }
+
     pub(super) fn dial(&mut self, node: PeerId, addresses: Vec<Multiaddr>) {
         // A circuit to the node is no reason not to dial it directly.
         let only_relayed = self.connections.peers.contains_key(&node) && !self.connections.is_connected(&node);
@@ -363,13 +384,16 @@ impl Driver {
             return;
         }
         let speaks = |protocol| info.protocols.contains(&protocol);
-        let speaks = Speaks { kad: speaks(KAD), hop: speaks(HOP), pipe: speaks(PIPE) };
+        let speaks = Speaks { kad: speaks(KAD), hop: speaks(HOP), pipe: speaks(PIPE), relay: speaks(RELAY) };
         let Some(known) = self.connections.peers.get_mut(&peer) else { return };
-        known.speaks = Some(speaks);
+        let met_before = known.speaks.replace(speaks).is_some();
         let dialled_at =
             known.connections.iter().find(|connection| connection.id == connection_id && connection.dialled);
         let dialled_at = dialled_at.map(|connection| without_peer(&connection.remote));
 
+        if speaks.relay && !met_before {
+            self.connections.relay_found(peer);
+        }
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         let claimed = info.listen_addrs.iter().map(without_peer).filter(|address| rules.may_dial(address));
         let mut addresses: Vec<Multiaddr> = dialled_at.iter().cloned().chain(claimed).collect();
@@ -410,6 +434,14 @@ impl Join {
 }
 
 impl Connections {
+    /// Tells those who look for a relay; one that has more to ask than it can is content.
+    fn relay_found(&mut self, relay: PeerId) {
+        self.relay_seekers.retain(|seeker| !seeker.is_closed());
+        for seeker in &self.relay_seekers {
+            let _ = seeker.try_send(relay);
+        }
+    }
+
     fn end_dial(&mut self, peer: &PeerId, id: ConnectionId) {
         if let Some(dials) = self.dials.get_mut(peer) {
             dials.remove(&id);

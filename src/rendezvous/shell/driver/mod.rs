@@ -14,6 +14,7 @@ mod relaying;
 mod serving;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -101,6 +102,8 @@ struct Listening {
     /// Addresses that the user wrote down to the last digit: a super-peer gives them out whatever they look like.
     written_down: Vec<Multiaddr>,
     super_peer: bool,
+    /// As last told by [`RendezvousEvent::Serving`].
+    served_at: Vec<SocketAddr>,
 }
 
 struct Leaving {
@@ -127,6 +130,7 @@ impl Driver {
                 told: listening,
                 written_down: Vec::new(),
                 super_peer: false,
+                served_at: Vec::new(),
             },
             swarm,
             me,
@@ -278,6 +282,7 @@ impl Driver {
             Command::HasReservation { node, reply } => {
                 let _ = reply.send(self.relaying.has_client(&node));
             }
+            Command::Relays { found } => self.tell_relays(found),
             Command::Probed { node, outcome } => self.probed(node, outcome),
             Command::Totals { reply } => {
                 let _ = reply.send(self.totals());
@@ -357,6 +362,11 @@ impl Driver {
             }
             let reason = if on { format!("serving at {}", serving[0]) } else { "no address left to serve at".into() };
             self.tell(RendezvousEvent::SuperPeer { on, reason });
+        }
+        let addresses = one_for_each_ip(&serving);
+        if addresses != self.listening.served_at {
+            self.listening.served_at.clone_from(&addresses);
+            self.tell(RendezvousEvent::Serving { addresses });
         }
         self.dht.set_reachability(Vec::new(), serving, Instant::now());
     }
@@ -482,6 +492,19 @@ fn draw() -> Draw {
 
 fn random_u64() -> Result<u64, RendezvousError> {
     getrandom::u64().map_err(|error| RendezvousError::System(error.to_string()))
+}
+
+/// Of addresses with one IP, that of QUIC.
+fn one_for_each_ip(addresses: &[Multiaddr]) -> Vec<SocketAddr> {
+    let mut endpoints: Vec<_> = addresses.iter().filter_map(endpoint).collect();
+    endpoints.sort_by_key(|endpoint| !endpoint.quic);
+    let mut chosen: Vec<SocketAddr> = Vec::new();
+    for endpoint in endpoints {
+        if chosen.iter().all(|known| known.ip() != endpoint.ip) {
+            chosen.push(SocketAddr::new(endpoint.ip, endpoint.port));
+        }
+    }
+    chosen
 }
 
 fn same_socket(written: &Multiaddr, actual: &Multiaddr) -> bool {

@@ -11,12 +11,12 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
 use super::Driver;
-use crate::base::NodeId;
+use crate::base::{NodeId, RateTable};
 use crate::identity::BlindedPerson;
 use crate::rendezvous::limits::Limits;
-use crate::rendezvous::rate::RateTable;
-use crate::rendezvous::shell::behaviour::{CALL, HERE, PIPE, PIPE_IN, RESERVED};
+use crate::rendezvous::shell::behaviour::{CALL, HERE, PIPE, PIPE_IN, RELAY, RESERVED};
 use crate::rendezvous::shell::command::{Command, Net};
+use crate::rendezvous::shell::grants;
 use crate::rendezvous::shell::pipe;
 use crate::rendezvous::shell::ring::node_id;
 use crate::rendezvous::shell::stream::{SignalStream, framed, read_frame};
@@ -121,6 +121,13 @@ impl Driver {
             self.serving.questions.spawn(answer_on_lan(net, stream));
         } else if protocol == RESERVED && room {
             self.serving.questions.spawn(answer_reserved(net, stream));
+        } else if protocol == RELAY
+            && room
+            && relay.is_none()
+            && let Some(from) = node_id(&peer)
+        {
+            let address = self.connections.remote_ip(&peer, connection);
+            self.serving.questions.spawn(grants::answer(self.events.clone(), from, address, stream));
         }
     }
 

@@ -1,0 +1,115 @@
+//! Media relays: what we do for others as a super-peer, and what super-peers do for a call of ours.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::desk::DeskInput;
+use super::options::NetworkOptions;
+use crate::base::{CallId, IpRange, NodeId};
+use crate::link::{CandidateKind, Path, TurnServer};
+use crate::rendezvous::{RelayAnswer, RelayGrant, RelayOffer, Rendezvous};
+use crate::superpeer::{AddressPolicy, Issuer, Limits, Service, ServiceConfig};
+
+/// Super-peers whose relays a call may use; their paths compete, and what is not chosen is given back.
+const WANTED: usize = 3;
+
+/// Our relay for others; runs while we are a super-peer.
+pub(super) struct RelayService {
+    policy: AddressPolicy,
+    ports: Option<RangeInclusive<u16>>,
+    served_at: Vec<SocketAddr>,
+    running: Option<(Service, Issuer)>,
+}
+
+impl RelayService {
+    pub fn new(network: &NetworkOptions) -> Self {
+        let treat_as_public = network.treat_as_public.iter().filter_map(|range| IpRange::parse(range)).collect();
+        Self {
+            policy: AddressPolicy { isolated: network.isolated, treat_as_public, own: Vec::new() },
+            ports: network.media_ports.clone(),
+            served_at: Vec::new(),
+            running: None,
+        }
+    }
+
+    /// We serve at these addresses of the rendezvous node from now on; none: no longer. The relay takes the port above
+    /// each, over UDP and TCP, so that a firewall can be told; another where that is in use.
+    pub fn serve(&mut self, addresses: Vec<SocketAddr>) {
+        let still_there = |at: &SocketAddr| addresses.contains(at);
+        if self.running.is_some() && self.served_at.iter().all(still_there) {
+            // A further address is not worth the calls that a new start would cut off.
+            return;
+        }
+        self.running = None;
+        self.served_at = addresses;
+        if self.served_at.is_empty() {
+            return;
+        }
+        let above = |at: &SocketAddr| SocketAddr::new(at.ip(), at.port().checked_add(1).unwrap_or_default());
+        let listen = self.served_at.iter().map(above).collect();
+        let (policy, ports) = (self.policy.clone(), self.ports.clone());
+        match Service::start(ServiceConfig { listen, ports, policy, limits: Limits::default() }) {
+            Ok(running) => self.running = Some(running),
+            // The rest of what a super-peer does goes on.
+            Err(why) => tracing::warn!(%why, "calls are not relayed here"),
+        }
+    }
+
+    /// What a client gets that asks for the use of our relay.
+    pub fn answer(&mut self, from: &NodeId, address: Option<IpAddr>, now: Instant) -> RelayAnswer {
+        let Some((service, issuer)) = &mut self.running else { return Err("not relaying".to_owned()) };
+        let credentials = issuer.issue(from, address, now).map_err(|why| why.to_string())?;
+        Ok(RelayOffer {
+            username: credentials.username,
+            password: credentials.password,
+            lifetime: credentials.lifetime,
+            servers: service.addresses().to_vec(),
+        })
+    }
+
+    /// Calls that are being relayed.
+    pub fn calls(&self) -> u32 {
+        self.running.as_ref().map_or(0, |(service, _)| service.totals().calls)
+    }
+}
+
+/// Asks super-peers to relay a call. Runs beside the ringing, which does not wait for it.
+pub(super) async fn seek(rendezvous: Rendezvous, call: CallId, desk: mpsc::Sender<DeskInput>) {
+    let mut grants = rendezvous.relay_grants(WANTED);
+    while let Some(grant) = grants.recv().await {
+        if desk.send(DeskInput::Relay { call, grant: Some(grant) }).await.is_err() {
+            return;
+        }
+    }
+    let _ = desk.send(DeskInput::Relay { call, grant: None }).await;
+}
+
+/// The relays that a call may use, by the addresses at which they are.
+#[derive(Default)]
+pub(super) struct CallRelays(Vec<(SocketAddr, NodeId)>);
+
+impl CallRelays {
+    /// Takes note of a grant; its servers are for the link.
+    pub fn add(&mut self, grant: RelayGrant) -> Vec<TurnServer> {
+        let RelayGrant { relay, offer: RelayOffer { username, password, servers, .. } } = grant;
+        self.0.extend(servers.iter().map(|server| (*server, relay.clone())));
+        let server = |address| TurnServer { address, username: username.clone(), password: password.clone() };
+        servers.into_iter().map(server).collect()
+    }
+
+    /// Who relays this path: a node where it is known to be one, else the server's address. The peer's relay is often
+    /// one that was offered to us too.
+    pub fn via(&self, path: &Path) -> Option<String> {
+        let node = |matches: &dyn Fn(SocketAddr) -> bool| {
+            self.0.iter().find(|(server, _)| matches(*server)).map(|(_, relay)| relay.to_string())
+        };
+        if let Some(relay) = path.relay {
+            return Some(node(&|server| server == relay).unwrap_or_else(|| relay.to_string()));
+        }
+        let remote = path.remote_address.reveal().ip();
+        node(&|server| server.ip() == remote).filter(|_| path.remote == CandidateKind::Relayed)
+    }
+}
