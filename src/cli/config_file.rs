@@ -145,6 +145,7 @@ no-agc = false
 transmit = "voice"
 red = "off"
 fec = "auto"
+dred = 100
 name = "Alice"
 
 [call]

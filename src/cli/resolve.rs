@@ -83,6 +83,7 @@ fn audio_options(said: AudioSettings) -> AudioOptions {
         gain_control: !said.no_agc.unwrap_or(!default.gain_control),
         fec: said.fec.map_or(default.fec, |fec| fec.0),
         redundancy: said.red.map_or(default.redundancy, |red| red.0),
+        dred_ms: said.dred.map_or(default.dred_ms, |dred| dred.0),
         transmit: said.transmit.map_or(default.transmit, |when| when.0),
         echo: default.echo,
     }

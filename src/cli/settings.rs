@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::config_file::{text, texts};
 use super::values::{
-    AutoOff, Bitrate, Callers, DeviceFrames, FrameMs, HostPort, Ns, PortRange, Red, Seconds, SuperPeer, TransmitWhen,
-    Turn,
+    AutoOff, Bitrate, Callers, DeviceFrames, Dred, FrameMs, HostPort, Ns, PortRange, Red, Seconds, SuperPeer,
+    TransmitWhen, Turn,
 };
 use crate::engine::{SinkSpec, SourceSpec};
 
@@ -144,6 +144,10 @@ settings! {
         #[arg(long, value_name = "WHEN")]
         #[serde(deserialize_with = "text")]
         fec: Option<AutoOff>,
+        /// Deep redundancy in each packet: auto, off or ms of the past; auto is off, for copies do better [default: auto]
+        #[arg(long, value_name = "MS")]
+        #[serde(deserialize_with = "text")]
+        dred: Option<Dred>,
         /// The name that people we call see [default: none]
         #[arg(long, value_name = "DISPLAY_NAME")]
         #[serde(deserialize_with = "text")]

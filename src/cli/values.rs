@@ -209,6 +209,25 @@ impl FromStr for AutoOff {
     }
 }
 
+/// `auto|off` or milliseconds (libopus keeps at most a second).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dred(pub u32);
+
+impl FromStr for Dred {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            // Copies win wherever they were measured: see the table in voice/resilience.rs.
+            "auto" | "off" => Ok(Self(0)),
+            _ => match text.parse() {
+                Ok(ms @ 10..=1000) => Ok(Self(ms)),
+                Ok(_) | Err(_) => Err("expected auto, off or 10 to 1000 ms".into()),
+            },
+        }
+    }
+}
+
 /// `off|standard|strong`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ns(pub NoiseSuppression);

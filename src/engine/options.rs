@@ -64,6 +64,9 @@ pub struct AudioOptions {
     pub gain_control: bool,
     pub fec: Toggle,
     pub redundancy: Redundancy,
+    /// Deep redundancy (DRED) in each packet, milliseconds of the past; 0 is off. By default off: at the same bits whole
+    /// copies win at every loss that was measured.
+    pub dred_ms: u32,
     pub transmit: TransmitMode,
     /// Instead of the microphone's sound, what is heard is said, a second later.
     pub echo: bool,
@@ -85,6 +88,7 @@ impl Default for AudioOptions {
             gain_control: false,
             fec: Toggle::Auto,
             redundancy: Redundancy::Auto,
+            dred_ms: 0,
             transmit: TransmitMode::Always,
             echo: false,
         }

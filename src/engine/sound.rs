@@ -251,7 +251,13 @@ pub(super) fn resilience_settings(options: &AudioOptions) -> ResilienceSettings 
 /// What the options ask for; the rest are the values at which speech of one voice sounds best (media.md).
 fn encoder_settings(options: &AudioOptions) -> EncoderSettings {
     let ptime = ptime(options).unwrap_or(Ptime::Ms10);
-    EncoderSettings { bitrate_bps: options.bitrate_bps, ptime, fec: false, ..EncoderSettings::default() }
+    EncoderSettings {
+        bitrate_bps: options.bitrate_bps,
+        ptime,
+        fec: false,
+        dred_ms: options.dred_ms,
+        ..EncoderSettings::default()
+    }
 }
 
 /// `None`: as the path has it.

@@ -116,7 +116,7 @@ impl Desk {
             rx_bps: since.rx_bps,
             red: report.red,
             fec: report.fec,
-            dred_ms: 0,
+            dred_ms: report.dred_ms,
             mic_dbfs: Some(report.mic_dbfs),
             speaker_dbfs: Some(report.speaker_dbfs),
             cpu: usage.cpu,

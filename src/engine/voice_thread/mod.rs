@@ -34,6 +34,8 @@ const PARK: Duration = Duration::from_millis(50);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// What is played at a time: 2 ms. Shorter steps leave less waiting in the speaker's ring.
 const PLAYOUT_STEP: usize = FRAME_SAMPLES / 5;
+/// Loss that deep redundancy is made for at least.
+const DRED_LOSS_PERCENT: u8 = 10;
 /// As our descriptions have it; RED names it again for each copy (RFC 2198 §3).
 const OPUS_PAYLOAD_TYPE: u8 = 111;
 /// Most steps made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
@@ -131,6 +133,7 @@ pub(super) struct VoiceReport {
     /// Copies of earlier packets in each packet that we send.
     pub red: u8,
     pub fec: bool,
+    pub dred_ms: u32,
     /// Sound waiting between the mixer and the loudspeaker, milliseconds.
     pub speaker_delay_ms: f32,
     pub mic_dbfs: f32,
@@ -301,6 +304,10 @@ impl VoiceLoop {
         }
         settings.expected_loss_percent = of_peers().map(|protection| protection.fec_for_percent).max().unwrap_or(0);
         settings.fec = settings.expected_loss_percent > 0;
+        if settings.dred_ms > 0 {
+            // libopus adds none where no loss is expected.
+            settings.expected_loss_percent = settings.expected_loss_percent.max(DRED_LOSS_PERCENT);
+        }
         if let Err(why) = self.encoder.apply(&settings) {
             tracing::debug!(%why, "the encoder keeps its settings");
         }
@@ -415,14 +422,23 @@ impl VoiceLoop {
         self.next_report = now + REPORT_EVERY;
         let lookahead_ms = self.encoder.lookahead().as_ms();
         let settings = self.encoder.settings();
-        let (ptime_ms, fec) = (settings.ptime.ms(), settings.fec);
+        let (ptime_ms, fec, dred_ms) = (settings.ptime.ms(), settings.fec, settings.dred_ms);
         let speaker_delay_ms = self.speaker.as_ref().map_or(0.0, |speaker| speaker.delay_ms());
         let (mic_dbfs, speaker_dbfs) = (self.mic_level.dbfs(), self.speaker_level.dbfs());
         for peer in &mut self.peers {
             let stats = peer.receiver.statistics();
             let red = peer.protection.red.depth() as u8;
-            let report =
-                VoiceReport { stats, ptime_ms, lookahead_ms, red, fec, speaker_delay_ms, mic_dbfs, speaker_dbfs };
+            let report = VoiceReport {
+                stats,
+                ptime_ms,
+                lookahead_ms,
+                red,
+                fec,
+                dred_ms,
+                speaker_delay_ms,
+                mic_dbfs,
+                speaker_dbfs,
+            };
             // The engine reads a report a second; one that does not fit is superseded by the next.
             let _ = self.news.try_send(VoiceNews::Report { key: peer.key, report });
         }
