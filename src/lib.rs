@@ -9,7 +9,7 @@
 //! | [`identity`] | person key, links, Noise session, blinding, safety words | base |
 //! | [`voice`] | DSP on 10 ms frames: echo, noise, gain, Opus, jitter buffer, mixer, level | base |
 //! | [`audio`] | sound in and out: devices, WAV files, silence | base, identity |
-//! | [`nat`] | STUN: what the network between us looks like | base, identity |
+//! | [`nat`] | STUN, NAT discovery: what the network between us looks like | base, identity |
 //! | [`link`] | one media connection to one peer: ICE, DTLS-SRTP, data channel | base, identity, nat |
 //! | [`rendezvous`] | DHT: publish and look up presence, ring a peer through super-peers | base, identity |
 //! | [`call`] | state machines of a call, and its messages; no I/O | base, identity |
