@@ -35,7 +35,8 @@ pub struct Question {
     pub socket: usize,
     pub to: SocketAddr,
     pub wishes: Wishes,
-    /// Index of the socket that the response comes to; another than `socket` with [`Wishes::response_port`].
+    /// Index of the socket that the response comes to; another than `socket` with [`Wishes::response_port`]. One on
+    /// `socket` is taken, too: servers that do not know the wish answer there.
     pub answered_on: usize,
     pub retransmission: Retransmission,
 }
@@ -44,6 +45,8 @@ pub struct Question {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Answered {
+        /// Index of the socket that the response came to.
+        socket: usize,
         /// The address that answered: another than was asked only when that was wished for.
         from: SocketAddr,
         binding: Binding,
@@ -107,11 +110,12 @@ impl Client {
         let Some(transaction) = stun::transaction_id(datagram).map(|id| id.0) else { return false };
         let Some(Open { question, .. }) = self.open.get(&transaction) else { return false };
         let moves = question.wishes.change_ip || question.wishes.change_port;
-        if socket != question.answered_on || !moves && from != question.to {
+        let is_ours = socket == question.answered_on || socket == question.socket;
+        if !is_ours || (!moves && from != question.to) {
             return false;
         }
         let outcome = match stun::binding(datagram, transaction) {
-            Ok(binding) => Outcome::Answered { from, binding },
+            Ok(binding) => Outcome::Answered { socket, from, binding },
             Err(StunError::Refused(code)) => Outcome::Refused(code),
             Err(StunError::Malformed | StunError::Unrelated | StunError::NoAddress) => return false,
         };
@@ -226,7 +230,7 @@ mod tests {
         assert_eq!(client.poll_transmit(), None);
         assert!(client.handle_input(0, server(), &response(&request)));
         let (_, outcome) = client.poll_finished().unwrap();
-        let Outcome::Answered { from, binding } = outcome else { panic!("{outcome:?}") };
+        let Outcome::Answered { from, binding, .. } = outcome else { panic!("{outcome:?}") };
         assert_eq!(
             (from, binding.mapped, binding.other),
             (server(), at("198.51.100.7:4000"), Some(at("192.0.2.2:3479")))
@@ -258,9 +262,12 @@ mod tests {
             answered_on: 1,
             ..ordinary()
         };
-        let (mut client, request) = asked(question, Instant::now());
-        assert!(!client.handle_input(0, server(), &response(&request)));
-        assert!(client.handle_input(1, server(), &response(&request)));
+        for on in [1, 0] {
+            let (mut client, request) = asked(question, Instant::now());
+            assert!(!client.handle_input(2, server(), &response(&request)));
+            assert!(client.handle_input(on, server(), &response(&request)));
+            assert!(matches!(client.poll_finished(), Some((_, Outcome::Answered { socket, .. })) if socket == on));
+        }
     }
 
     #[test]

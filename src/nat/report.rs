@@ -60,8 +60,9 @@ impl Seen {
         use Filtering as F;
         match (self.is_translated(), self.mapping, self.filtering) {
             (false, _, Some(F::EndpointIndependent)) => NatKind::Open,
-            (false, _, Some(F::AddressDependent | F::AddressAndPortDependent)) => NatKind::Firewall,
-            (false, _, None) => NatKind::Untranslated,
+            (false, _, Some(F::AddressAndPortDependent)) => NatKind::Firewall,
+            // It may be milder than that: firewalls of this kind are rare, servers with one IP address are not.
+            (false, _, Some(F::AddressDependent) | None) => NatKind::Untranslated,
             (true, Some(Mapping::AddressDependent | Mapping::AddressAndPortDependent), _) => NatKind::Symmetric,
             (true, Some(Mapping::EndpointIndependent), Some(F::EndpointIndependent)) => NatKind::FullCone,
             (true, Some(Mapping::EndpointIndependent), Some(F::AddressDependent)) => NatKind::AddressRestricted,
@@ -191,6 +192,7 @@ mod tests {
         let (own, other) = ("192.168.1.2:1", "198.51.100.7:1");
         let independent = Some(Mapping::EndpointIndependent);
         for (seen, kind) in [
+            (seen(own, independent, Some(Filtering::AddressDependent)), NatKind::Untranslated),
             (seen(own, independent, Some(Filtering::EndpointIndependent)), NatKind::Open),
             (seen(own, independent, Some(Filtering::AddressAndPortDependent)), NatKind::Firewall),
             (seen(own, None, None), NatKind::Untranslated),

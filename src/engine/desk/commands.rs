@@ -1,6 +1,6 @@
 //! What each command does.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -8,16 +8,18 @@ use super::{Desk, DeskInput};
 use crate::base::{CallId, EndReason, Person};
 use crate::call::DialRefused;
 use crate::control::{Ask, Response};
+use crate::engine::doctor::{self, Patient};
 use crate::engine::remote::{self, RemoteVerb};
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
-    CallPhase, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind, LookupReport, Reply, Retry,
+    CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind, LookupReport,
+    Reply, Retry,
 };
 use crate::identity::Link;
 use crate::store::StoreError;
 
 /// Ringing time of a call that another process asked for; as `--ring-timeout`'s default.
-const DEFAULT_RING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(45);
+const DEFAULT_RING_TIMEOUT: Duration = Duration::from_secs(45);
 
 impl Desk {
     pub(super) async fn obey(&mut self, command: Command) {
@@ -31,6 +33,10 @@ impl Desk {
             CommandKind::SetMuted { muted } => self.set_muted(muted),
             CommandKind::SetDeafened { deafened } => self.set_deafened(deafened),
             CommandKind::Lookup { person } => match self.look_up(id, person) {
+                Ok(()) => return,
+                Err(failure) => Err(failure),
+            },
+            CommandKind::Diagnose { mapping_lifetime } => match self.diagnose(id, mapping_lifetime) {
                 Ok(()) => return,
                 Err(failure) => Err(failure),
             },
@@ -68,7 +74,7 @@ impl Desk {
         self.emit(Event::CommandFinished { id, result });
     }
 
-    fn dial(&mut self, to: Link, ring_timeout: std::time::Duration, now: Instant) -> Result<CallId, Failure> {
+    fn dial(&mut self, to: Link, ring_timeout: Duration, now: Instant) -> Result<CallId, Failure> {
         let Some(rendezvous) = self.rendezvous.clone() else { return Err(offline()) };
         let call = CallId::from_bytes(random());
         let name = self.options.display_name.clone();
@@ -131,6 +137,35 @@ impl Desk {
             let _ = inbox.send(DeskInput::LookedUp { command, report }).await;
         });
         Ok(())
+    }
+
+    fn diagnose(&mut self, command: CommandId, mapping_lifetime: Option<Duration>) -> Result<(), Failure> {
+        let Some(rendezvous) = self.rendezvous.clone() else { return Err(offline()) };
+        if self.diagnosing {
+            return Err(Failure::usage("a diagnosis is under way already"));
+        }
+        self.diagnosing = true;
+        let patient = Patient {
+            options: self.options.clone(),
+            rendezvous,
+            snapshot: self.backstage.snapshot.subscribe(),
+            in_call: !self.calls.is_empty(),
+            mapping_lifetime,
+        };
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let diagnosis = Box::new(doctor::examine(patient, inbox.clone()).await);
+            let _ = inbox.send(DeskInput::Diagnosed { command, diagnosis }).await;
+        });
+        Ok(())
+    }
+
+    pub(super) fn diagnosed(&mut self, command: CommandId, diagnosis: Box<Diagnosis>) {
+        self.diagnosing = false;
+        self.network = Some(diagnosis.network.clone());
+        // Whoever reads the result finds the same in the snapshot.
+        self.publish_snapshot();
+        self.finish(command, Ok(Reply::Diagnosis(diagnosis)));
     }
 
     async fn add_contact(&mut self, link: Link, name: Option<String>) -> CommandResult {

@@ -25,7 +25,7 @@ use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundNews};
 use super::usage::UsageMeter;
 use super::voice_thread::VoiceNews;
-use super::{Event, Failure, LookupReport, Options, Snapshot, Stamped};
+use super::{Check, Diagnosis, Event, Failure, LookupReport, NetworkReport, Options, Snapshot, Stamped};
 use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
@@ -53,6 +53,8 @@ pub(super) enum DeskInput {
     Sound(SoundNews),
     LookedUp { command: super::CommandId, report: LookupReport },
     Totals(Totals),
+    Checked(Check),
+    Diagnosed { command: super::CommandId, diagnosis: Box<Diagnosis> },
 }
 
 /// What start-up has prepared.
@@ -100,6 +102,8 @@ pub(super) struct Desk {
     node: Option<NodeId>,
     super_peer: bool,
     presence_acks: u32,
+    diagnosing: bool,
+    network: Option<NetworkReport>,
     stopping: bool,
 }
 
@@ -138,6 +142,8 @@ pub(super) async fn run(furniture: Furniture) {
         node: None,
         super_peer: false,
         presence_acks: 0,
+        diagnosing: false,
+        network: None,
         stopping: false,
     };
     desk.switchboard.set_clock(unix_now_s().unsigned_abs(), Instant::now());
@@ -204,6 +210,8 @@ impl Desk {
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),
+            DeskInput::Checked(check) => self.emit(Event::Checked(check)),
+            DeskInput::Diagnosed { command, diagnosis } => self.diagnosed(command, diagnosis),
         }
     }
 
@@ -278,6 +286,7 @@ impl Desk {
             muted: self.muted,
             deafened: self.deafened,
             contacts: self.contacts.clone(),
+            network: self.network.clone(),
         }
     }
 

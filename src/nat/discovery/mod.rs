@@ -279,10 +279,10 @@ impl Discovery {
     }
 
     fn learn(&mut self, purpose: Purpose, outcome: Outcome, now: Instant) {
-        let (answered, refused) = match outcome {
-            Outcome::Answered { from, binding } => (Some((from, binding)), false),
-            Outcome::Refused(_) => (None, true),
-            Outcome::Silence => (None, false),
+        let (answered, socket, refused) = match outcome {
+            Outcome::Answered { socket, from, binding } => (Some((from, binding)), Some(socket), false),
+            Outcome::Refused(_) => (None, None, true),
+            Outcome::Silence => (None, None, false),
         };
         let from = answered.map(|(from, _)| from);
         match purpose {
@@ -319,7 +319,8 @@ impl Discovery {
                 }
             }
             Purpose::LifetimeProbe(index) => {
-                if !refused {
+                // A server that answers where it was asked does not know the wish, and tells nothing.
+                if !refused && socket != Some(HAIRPIN) {
                     self.answers.lifetimes.insert(index, Idle::Alive(answered.is_some()));
                 }
             }

@@ -320,6 +320,9 @@ fn the_lifetime_of_an_idle_mapping_is_bracketed() {
     let (found, took) = with(40);
     assert_eq!(found, Some(MappingLifetime { at_least: seconds(30), gone_after: Some(seconds(60)) }));
     assert!(took < seconds(64), "bounded by the longest idle time: {took:?}");
+    let mut deaf = World::new(None, vec![Server::full().with(Manner::Plain)]);
+    deaf.lifetimes = vec![seconds(15)];
+    assert_eq!(deaf.discover().0.and_then(|seen| seen.mapping_lifetime), None);
     assert_eq!(with(10).0, Some(MappingLifetime { at_least: Duration::ZERO, gone_after: Some(seconds(15)) }));
     assert_eq!(with(600).0, Some(MappingLifetime { at_least: seconds(60), gone_after: None }));
 }

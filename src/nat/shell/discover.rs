@@ -214,6 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn both_families_are_told_apart() {
+        run_here(async {
+            let addresses = ["127.0.0.1:0", "[::1]:0", "[::1]:0"].map(|text| text.parse().unwrap());
+            let server = StunServer::bind(&addresses).await.unwrap();
+            let servers = server.endpoints()[..2].to_vec();
+            let report = discover(DiscoverConfig { servers, loopback_only: true, mapping_lifetime: None }).await;
+            let [ipv4, ipv6] = [report.ipv4, report.ipv6].map(Option::unwrap);
+            assert_eq!((ipv4.kind(), ipv4.public.ip()), (NatKind::Untranslated, addresses[0].ip()));
+            // Two ports of one address: other ports get in, of other addresses nothing is known.
+            assert_eq!((ipv6.kind(), ipv6.public.ip()), (NatKind::Untranslated, addresses[1].ip()));
+            assert_eq!(ipv6.filtering, Some(Filtering::AddressDependent));
+        });
+    }
+
+    #[test]
     fn an_idle_mapping_on_loopback_outlives_a_second() {
         run_here(async {
             let server = StunServer::bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
