@@ -80,7 +80,8 @@ pub(in crate::engine) async fn examine(patient: Patient, desk: mpsc::Sender<Desk
     let mut checks: Vec<Check> = of_presence.into_iter().chain(of_nat).chain(of_sound).collect();
     checks.sort_by_key(|check| check.what);
     let reach = judge::reach(&presence, &nat, network.relay_only);
-    let deaf = checks.iter().any(|check| check.what == CheckKind::Devices && check.verdict == Verdict::Problem);
+    let is_sound = |check: &&Check| matches!(check.what, CheckKind::Devices | CheckKind::MicrophoneLevel);
+    let deaf = checks.iter().filter(is_sound).any(|check| check.verdict == Verdict::Problem);
     let answer = judge::answer(&presence, &nat, network.relay_only, reach, deaf);
     let Presence { connections, acks, super_peers, .. } = presence;
     Diagnosis { checks, network: NetworkReport { nat, connections, acks, super_peers, reach }, answer }

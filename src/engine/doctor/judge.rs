@@ -290,7 +290,7 @@ fn typical(mapping: Mapping) -> Seen {
     }
 }
 
-/// Can I be called? `deaf`: no sound device works.
+/// Can I be called? `deaf`: the sound devices do not work.
 pub(super) fn answer(presence: &Presence, report: &NatReport, relay_only: bool, reach: Reach, deaf: bool) -> String {
     let blocked = report.udp_blocked == Some(true);
     let answer = match reach {
