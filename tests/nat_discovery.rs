@@ -20,7 +20,7 @@ use common::natprobe::{Behaviour, Dependence, Responder, probe};
 use common::netlab::{Lab, NatKind, Netns, laboratory};
 use common::process::Launch;
 use common::skip::{missing_program, skip};
-use common::world::{SILENT, World};
+use common::world::{AUTO, SILENT, World, finish};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 const COTURN: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 11)];
@@ -295,10 +295,19 @@ fn independent_clients_learn_the_same_from_our_service() {
     let _machine = sharing();
     with_coturn("independent_clients_learn_the_same_from_our_service", || {
         let world = World5780::new();
-        for (name, host, expected) in &world.hosts {
-            let Some(expected) = *expected else { continue };
-            let said = coturns_client(host);
-            let [mapping, filtering] = crate_stun_client(host);
+        // Side by side, for what they wait for most of the time is silence.
+        let said: Vec<_> = std::thread::scope(|scope| {
+            let asked: Vec<_> = world
+                .hosts
+                .iter()
+                .filter_map(|(name, host, expected)| Some((name, host, (*expected)?)))
+                .map(|(name, host, expected)| {
+                    (name, expected, scope.spawn(|| (crate_stun_client(host), coturns_client(host))))
+                })
+                .collect();
+            asked.into_iter().map(|(name, expected, said)| (name, expected, said.join().expect("it runs"))).collect()
+        });
+        for (name, expected, ([mapping, filtering], said)) in said {
             println!("{name}: the crate says {mapping:?} / {filtering:?}; coturn's client says {said:?}");
             let (as_mapping, as_filtering) = in_words_of_the_crate(expected);
             assert_eq!((mapping, filtering), (as_mapping, as_filtering), "{name}");
@@ -456,6 +465,24 @@ fn on_loopback_the_doctor_finds_a_node_and_a_server() {
         let diagnosis = the(&lines, "diagnosis", |_| true);
         assert_eq!((diagnosis["nat"].as_str(), diagnosis["reach"].as_str()), (Some("open"), Some("direct")));
     });
+    world.finish();
+}
+
+#[test]
+fn the_process_that_is_to_be_called_is_the_one_that_looks() {
+    let _machine = sharing();
+    let world = World::on_loopback();
+    let mut bob = world.answering("bob", &[&AUTO[..], &SILENT].concat(), None);
+    let doctor = || Launch::new("doctor", &world.home("bob")).args(["doctor", "--isolated"]);
+    let (code, lines) = doctor().start_and_wait(DOCTOR);
+    contract::check("doctor", &lines);
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert_eq!(the(&lines, "check", |line| line["what"] == "dht")["verdict"], "fine");
+    assert_eq!(the(&lines, "diagnosis", |_| true)["callable"], true);
+    let finished = doctor().run_for_people(DOCTOR);
+    assert!(finished.stdout.contains("Yes, you can be called"), "{finished:?}");
+    assert!(bob.process.all("check").is_empty(), "whoever answers did not ask");
+    finish(&mut bob.process, 0);
     world.finish();
 }
 

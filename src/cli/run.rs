@@ -106,6 +106,9 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
             block_on(verbs::demo::run(&folder, out))
         }
         Verb::Doctor { doctor, network, audio } => {
+            if let Some(exit) = verbs::doctor::run_elsewhere(home, out)? {
+                return Ok(exit);
+            }
             let options = resolve::online(home, true, network.over(config.network), audio.over(config.audio))?;
             block_on(verbs::doctor::run(options, doctor.over(config.doctor), out))
         }

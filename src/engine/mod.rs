@@ -35,5 +35,5 @@ pub use options::{
     AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
 };
 pub use profile::my_link;
-pub use remote::{RemoteVerb, ask_running};
+pub use remote::{RemoteVerb, ask_running, diagnose_running};
 pub use start::devices;

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// When a NAT uses another external port for another destination (RFC 4787 §4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mapping {
     /// One external port for all destinations: who has been told of it can send to it.
     EndpointIndependent,
@@ -15,7 +17,7 @@ pub enum Mapping {
 }
 
 /// Whose packets a NAT or firewall lets in through a port that is in use (RFC 4787 §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Filtering {
     /// Everybody's.
     EndpointIndependent,
@@ -26,7 +28,7 @@ pub enum Filtering {
 }
 
 /// How one address family of this machine looks from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Our own address on the way to the servers.
     pub local: SocketAddr,
@@ -94,7 +96,7 @@ pub enum NatKind {
 }
 
 /// An idle mapping survived `at_least` and was gone after `gone_after`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappingLifetime {
     pub at_least: Duration,
     /// `None`: it outlived the test.
@@ -102,7 +104,7 @@ pub struct MappingLifetime {
 }
 
 /// Everything that was found out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NatReport {
     /// Servers that were asked; 0: nothing could be found out.
     pub servers: usize,

@@ -1,14 +1,28 @@
 //! `doctor`: can I be called?
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::cli::clock;
 use crate::cli::driver::{Action, Driver, Input};
 use crate::cli::exit::Exit;
 use crate::cli::keys::Key;
 use crate::cli::output::{Output, Report};
 use crate::cli::session::Session;
 use crate::cli::settings::DoctorSettings;
-use crate::engine::{CommandKind, Diagnosis, Event, Failure, Options, Reply};
+use crate::engine::{self, CommandKind, Diagnosis, Event, Failure, Options, Reply, Stamped};
+
+/// Asks the process that holds the profile, as it is the one that is to be called. `None`: there is none. Blocks.
+pub fn run_elsewhere(home: &Path, out: &mut dyn Output) -> Result<Option<Exit>, Failure> {
+    let Some(diagnosis) = engine::diagnose_running(home)? else { return Ok(None) };
+    out.report(&Report::Note("The twocans that runs with this profile has looked, with its own options.".into()));
+    for check in &diagnosis.checks {
+        out.event(&Stamped { at: clock::now(), event: Event::Checked(check.clone()) }, None);
+    }
+    let exit = exit_of(&diagnosis);
+    out.report(&Report::Diagnosis(Box::new(diagnosis)));
+    Ok(Some(exit))
+}
 
 pub async fn run(options: Options, settings: DoctorSettings, out: &mut dyn Output) -> Result<Exit, Failure> {
     out.report(&Report::Note("Looking at the network and the sound devices; this takes up to ten seconds.".into()));

@@ -8,7 +8,7 @@ use super::{Desk, DeskInput};
 use crate::base::{CallId, EndReason, Person};
 use crate::call::DialRefused;
 use crate::control::{Ask, Response};
-use crate::engine::doctor::{self, Patient};
+use crate::engine::doctor::{self, Asker, Patient};
 use crate::engine::remote::{self, RemoteVerb};
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
@@ -36,10 +36,7 @@ impl Desk {
                 Ok(()) => return,
                 Err(failure) => Err(failure),
             },
-            CommandKind::Diagnose { mapping_lifetime } => match self.diagnose(id, mapping_lifetime) {
-                Ok(()) => return,
-                Err(failure) => Err(failure),
-            },
+            CommandKind::Diagnose { mapping_lifetime } => return self.diagnose(Asker::Command(id), mapping_lifetime),
             CommandKind::ListContacts => Ok(Reply::Contacts(self.contacts.clone())),
             CommandKind::AddContact { link, name } => self.add_contact(link, name).await,
             CommandKind::RenameContact { person, name } => {
@@ -139,11 +136,15 @@ impl Desk {
         Ok(())
     }
 
-    fn diagnose(&mut self, command: CommandId, mapping_lifetime: Option<Duration>) -> Result<(), Failure> {
-        let Some(rendezvous) = self.rendezvous.clone() else { return Err(offline()) };
-        if self.diagnosing {
-            return Err(Failure::usage("a diagnosis is under way already"));
-        }
+    /// Begins to look at everything; the result goes to whoever asked, and so does a refusal.
+    fn diagnose(&mut self, asker: Asker, mapping_lifetime: Option<Duration>) {
+        let rendezvous = match self.rendezvous.clone() {
+            None => return self.tell_diagnosis(asker, Err(offline())),
+            Some(_) if self.diagnosing => {
+                return self.tell_diagnosis(asker, Err(Failure::usage("a diagnosis is under way already")));
+            }
+            Some(rendezvous) => rendezvous,
+        };
         self.diagnosing = true;
         let patient = Patient {
             options: self.options.clone(),
@@ -153,19 +154,30 @@ impl Desk {
             mapping_lifetime,
         };
         let inbox = self.inbox.clone();
+        // Another process reads the checks with the result; here nobody asked for them.
+        let told = matches!(asker, Asker::Command(_)).then(|| inbox.clone());
         tokio::spawn(async move {
-            let diagnosis = Box::new(doctor::examine(patient, inbox.clone()).await);
-            let _ = inbox.send(DeskInput::Diagnosed { command, diagnosis }).await;
+            let diagnosis = Box::new(doctor::examine(patient, told).await);
+            let _ = inbox.send(DeskInput::Diagnosed { asker, diagnosis }).await;
         });
-        Ok(())
     }
 
-    pub(super) fn diagnosed(&mut self, command: CommandId, diagnosis: Box<Diagnosis>) {
+    pub(super) fn diagnosed(&mut self, asker: Asker, diagnosis: Box<Diagnosis>) {
         self.diagnosing = false;
         self.network = Some(diagnosis.network.clone());
         // Whoever reads the result finds the same in the snapshot.
         self.publish_snapshot();
-        self.finish(command, Ok(Reply::Diagnosis(diagnosis)));
+        self.tell_diagnosis(asker, Ok(diagnosis));
+    }
+
+    fn tell_diagnosis(&self, asker: Asker, result: Result<Box<Diagnosis>, Failure>) {
+        match asker {
+            Asker::Command(id) => self.finish(id, result.map(Reply::Diagnosis)),
+            Asker::Process(ask) => {
+                let value = result.and_then(|diagnosis| serde_json::to_value(diagnosis).map_err(|why| internal(&why)));
+                ask.answer(respond(value));
+            }
+        }
     }
 
     async fn add_contact(&mut self, link: Link, name: Option<String>) -> CommandResult {
@@ -186,17 +198,17 @@ impl Desk {
 
     /// Another process of this profile hands over its verb.
     pub(super) fn answer_ask(&mut self, ask: Ask) {
-        let response = match remote::from_request(&ask.request).and_then(|verb| self.do_for_another(verb)) {
-            Ok(value) => Response::Done(value),
-            Err(failure) => Response::refused(remote::name_of(failure.kind), &failure.detail),
-        };
-        ask.answer(response);
+        match remote::from_request(&ask.request) {
+            Ok(RemoteVerb::Diagnose) => self.diagnose(Asker::Process(ask), None),
+            verb => ask.answer(respond(verb.and_then(|verb| self.do_for_another(verb)))),
+        }
     }
 
     fn do_for_another(&mut self, verb: RemoteVerb) -> Result<serde_json::Value, Failure> {
         let now = Instant::now();
         match verb {
-            RemoteVerb::Status => {}
+            // A diagnosis takes its time and is answered when it is there.
+            RemoteVerb::Status | RemoteVerb::Diagnose => {}
             RemoteVerb::Mute => drop(self.set_muted(true)?),
             RemoteVerb::Unmute => drop(self.set_muted(false)?),
             RemoteVerb::Deafen => drop(self.set_deafened(true)?),
@@ -248,6 +260,17 @@ impl Desk {
             "calls": calls,
         })
     }
+}
+
+fn respond(result: Result<serde_json::Value, Failure>) -> Response {
+    match result {
+        Ok(value) => Response::Done(value),
+        Err(failure) => Response::refused(remote::name_of(failure.kind), &failure.detail),
+    }
+}
+
+fn internal(why: &impl std::fmt::Display) -> Failure {
+    Failure { kind: FailureKind::Internal, retry: Retry::Later, detail: why.to_string() }
 }
 
 fn phase_name(phase: CallPhase) -> &'static str {

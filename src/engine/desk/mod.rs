@@ -19,6 +19,7 @@ use tokio::time::{Interval, sleep_until};
 
 use self::calls::LiveCall;
 use super::clock::unix_now_s;
+use super::doctor::Asker;
 use super::handle::Backstage;
 use super::link_task::LinkNews;
 use super::session::{self, Invitation, SessionHandle, SessionId};
@@ -54,7 +55,7 @@ pub(super) enum DeskInput {
     LookedUp { command: super::CommandId, report: LookupReport },
     Totals(Totals),
     Checked(Check),
-    Diagnosed { command: super::CommandId, diagnosis: Box<Diagnosis> },
+    Diagnosed { asker: Asker, diagnosis: Box<Diagnosis> },
 }
 
 /// What start-up has prepared.
@@ -211,7 +212,7 @@ impl Desk {
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),
             DeskInput::Checked(check) => self.emit(Event::Checked(check)),
-            DeskInput::Diagnosed { command, diagnosis } => self.diagnosed(command, diagnosis),
+            DeskInput::Diagnosed { asker, diagnosis } => self.diagnosed(asker, diagnosis),
         }
     }
 

@@ -6,13 +6,24 @@ mod examine;
 mod judge;
 mod microphone;
 
+use serde::{Deserialize, Serialize};
+
+use super::CommandId;
+use crate::control::Ask;
 use crate::nat::NatReport;
 
 pub(super) use cause::{Gathered, cause_of_failure};
 pub(super) use examine::{Patient, examine};
 
+/// Who wants to know.
+pub(super) enum Asker {
+    Command(CommandId),
+    /// Another process of this profile.
+    Process(Ask),
+}
+
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     pub what: CheckKind,
     pub verdict: Verdict,
@@ -23,7 +34,7 @@ pub struct Check {
 }
 
 /// What is looked at, in the order in which people read it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CheckKind {
     /// Do nodes of the network answer, and do they keep our presence?
     Dht,
@@ -40,7 +51,7 @@ pub enum CheckKind {
     MicrophoneLevel,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Verdict {
     Fine,
     /// It works, but not always or not well.
@@ -52,7 +63,7 @@ pub enum Verdict {
 }
 
 /// How calls reach us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reach {
     /// Directly, from most networks.
     Direct,
@@ -65,7 +76,7 @@ pub enum Reach {
 }
 
 /// What is known of the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkReport {
     pub nat: NatReport,
     /// Nodes that are connected.
@@ -85,7 +96,7 @@ impl NetworkReport {
 }
 
 /// The answer to "can I be called?"
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// In the order of [`CheckKind`].
     pub checks: Vec<Check>,
