@@ -20,16 +20,15 @@ const WINDOW: Duration = Duration::from_secs(20);
 const SET_UPS: usize = 20;
 
 fn main() {
-    let mut table = Table::default();
-    demo(&mut table);
-    set_up(&mut table);
-    idle(&mut table);
-    conversation(&mut table);
-    table.print();
+    let table = Table::begin();
+    demo(&table);
+    set_up(&table);
+    idle(&table);
+    conversation(&table);
 }
 
 /// The demo as a person runs it.
-fn demo(table: &mut Table) {
+fn demo(table: &Table) {
     let folder = tempfile::TempDir::with_prefix("twocans-bench-").expect("a temporary folder can be made");
     let out = folder.path().join("out");
     let began = Instant::now();
@@ -50,7 +49,7 @@ fn demo(table: &mut Table) {
 }
 
 /// A new caller process each time, everything on loopback.
-fn set_up(table: &mut Table) {
+fn set_up(table: &Table) {
     let world = World::on_loopback();
     let mut bob = world.answering("bob", &[&AUTO[..], &SILENT].concat(), None);
     let (mut ring, mut media, mut whole) = (Vec::new(), Vec::new(), Vec::new());
@@ -74,7 +73,7 @@ fn set_up(table: &mut Table) {
 }
 
 /// Waiting costs next to nothing.
-fn idle(table: &mut Table) {
+fn idle(table: &Table) {
     let mut world = World::on_loopback();
     let mut bob = world.answering("bob", &[&AUTO[..], &SILENT].concat(), None);
     std::thread::sleep(Duration::from_secs(5));
@@ -88,7 +87,7 @@ fn idle(table: &mut Table) {
 }
 
 /// Two people who both speak all the time.
-fn conversation(table: &mut Table) {
+fn conversation(table: &Table) {
     let world = World::on_loopback();
     let (alice_says, bob_says) = (recording("alice"), recording("bob"));
     let (alice_hears, bob_hears) = (world.file("alice_hears.wav"), world.file("bob_hears.wav"));

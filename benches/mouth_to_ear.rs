@@ -1,6 +1,7 @@
 //! From one person's mouth to the other's ear: delay, quality and cost of real calls through sound devices.
 //!
-//! `cargo bench --bench mouth_to_ear` (in release, as it should be). Two processes open virtual microphones and
+//! `cargo bench --bench mouth_to_ear` (in release, as it should be). With `BENCH_PART=clean` or `impaired` it does
+//! one half. Two processes open virtual microphones and
 //! speakers of a private PulseAudio server through cpal, as they open any device; one recording holds what was said and
 //! what was heard, so no clock but its own is involved. Everything runs in network namespaces of its own.
 
@@ -31,14 +32,18 @@ const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 
 fn main() {
     laboratory("mouth_to_ear", || {
-        let mut table = Table::default();
-        through_loopback(&mut table);
-        through_bad_networks(&mut table);
-        table.print();
+        let table = Table::begin();
+        let part = std::env::var("BENCH_PART").unwrap_or_default();
+        if part != "impaired" {
+            through_loopback(&table);
+        }
+        if part != "clean" {
+            through_bad_networks(&table);
+        }
     });
 }
 
-fn through_loopback(table: &mut Table) {
+fn through_loopback(table: &Table) {
     let world = World::on_loopback();
     let lab = Place { world: &world, caller: None, callee: None };
     let mut pulse_cpu: f64 = 0.0;
@@ -84,7 +89,7 @@ fn through_loopback(table: &mut Table) {
     world.finish();
 }
 
-fn through_bad_networks(table: &mut Table) {
+fn through_bad_networks(table: &Table) {
     let mut lab = Lab::new();
     let host = lab.public_host("node", &[NODE]);
     let (caller, callee) = (lab.public_host("caller", &[CALLER]), lab.public_host("callee", &[CALLEE]));
@@ -99,8 +104,11 @@ fn through_bad_networks(table: &mut Table) {
     table.row("delay 50 ± 30 ms, processing off: mouth to ear p50, ms", "≤ 112", plain.delay(0.5), |ms| ms <= 112.0);
     table.row("… concealed, %", "≤ 0.5", plain.concealed * 100.0, |share| share <= 0.5);
     table.row("… PESQ-WB", "", plain.pesq, |_| true);
+    table.row("… of the speech heard, %", "≥ 99", plain.heard * 100.0, |share| share >= 99.0);
     let all = place.call("jitter-all", &ten);
     table.row("delay 50 ± 30 ms, everything on: mouth to ear p50, ms", "≤ 122", all.delay(0.5), |ms| ms <= 122.0);
+    table.row("… PESQ-WB", "", all.pesq, |_| true);
+    table.row("… of the speech heard, %", "≥ 99", all.heard * 100.0, |share| share >= 99.0);
     drop(at_work);
 
     let bursts = Loss::GilbertElliott { to_bad: 0.035, to_good: 0.36, loss_in_good: 0.0, loss_in_bad: 1.0 };
@@ -123,6 +131,8 @@ struct Place<'a> {
 struct Measured {
     /// Of pieces of half a second each, ms.
     delays: Vec<f64>,
+    /// 0..1 of the pieces were found.
+    heard: f64,
     pesq: f64,
     /// The busier of the two processes, % of a core.
     cpu: f64,
@@ -170,10 +180,11 @@ impl Place<'_> {
         let at_mouth = heard(&said, &read_wav_channel(&tape, Channel::MicA as usize));
         let ear = read_wav_channel(&tape, Channel::SpeakerB as usize);
         let at_ear = heard(&said, &ear);
-        assert!(at_ear.share >= 0.5, "{name}: the speech did not arrive: {at_ear:?}");
+        assert!(at_ear.share > 0.0, "{name}: no speech arrived: {at_ear:?}");
         let delays = at_ear.lags_ms.iter().map(|lag| f64::from(lag - at_mouth.lag_ms)).collect();
         Measured {
             delays,
+            heard: f64::from(at_ear.share),
             pesq: f64::from(pesq_wb(&said, &ear)),
             cpu: of_alice.cpu.max(of_bob.cpu),
             pulse_cpu: of_pulse.cpu,

@@ -30,34 +30,29 @@ pub fn cost_during<const N: usize, T>(processes: [u32; N], work: impl FnOnce() -
     (std::array::from_fn(cost), done)
 }
 
-#[derive(Default)]
-pub struct Table {
-    rows: Vec<[String; 4]>,
-}
+/// Rows are printed as they come: a bench takes minutes.
+pub struct Table(());
 
 impl Table {
-    pub fn row(&mut self, what: &str, target: &str, figure: f64, holds: impl Fn(f64) -> bool) {
+    pub fn begin() -> Self {
+        println!("On {}.\n\n| what | target | measured | holds |\n|---|---|---|---|", machine());
+        Self(())
+    }
+
+    pub fn row(&self, what: &str, target: &str, figure: f64, holds: impl Fn(f64) -> bool) {
         let verdict = match (target.is_empty(), holds(figure)) {
             (true, _) => "",
             (false, true) => "yes",
             (false, false) => "NO",
         };
-        self.rows.push([what.to_owned(), target.to_owned(), plain(figure), verdict.to_owned()]);
+        println!("| {what} | {target} | {} | {verdict} |", plain(figure));
     }
 
-    pub fn row_if_known(&mut self, what: &str, target: &str, figure: Option<f64>, holds: impl Fn(f64) -> bool) {
+    pub fn row_if_known(&self, what: &str, target: &str, figure: Option<f64>, holds: impl Fn(f64) -> bool) {
         match figure {
             Some(figure) => self.row(what, target, figure, holds),
-            None => self.rows.push([what.to_owned(), target.to_owned(), "unknown".to_owned(), "NO".to_owned()]),
+            None => println!("| {what} | {target} | unknown | NO |"),
         }
-    }
-
-    pub fn print(&self) {
-        println!("| what | target | measured | holds |\n|---|---|---|---|");
-        for [what, target, figure, verdict] in &self.rows {
-            println!("| {what} | {target} | {figure} | {verdict} |");
-        }
-        println!("\nOn {}.", machine());
     }
 }
 

@@ -28,6 +28,7 @@ pub struct PlaybackCallback {
     health: Arc<StreamHealth>,
     wake: Wake,
     largest: LargestCallback,
+    least_left: LeastLeft,
     /// Running dry counts only after the ring has been filled once.
     started: bool,
 }
@@ -66,7 +67,15 @@ impl CaptureCallback {
 
 impl PlaybackCallback {
     pub fn new(ring: Consumer<f32>, channels: NonZeroU16, health: Arc<StreamHealth>, wake: Wake) -> Self {
-        Self { ring, channels, health, wake, largest: LargestCallback::default(), started: false }
+        Self {
+            ring,
+            channels,
+            health,
+            wake,
+            largest: LargestCallback::default(),
+            least_left: LeastLeft::default(),
+            started: false,
+        }
     }
 
     /// Fills the device's interleaved buffer: the voice on the first two channels, silence on further ones and wherever
@@ -91,6 +100,7 @@ impl PlaybackCallback {
         if self.started && available < frames {
             self.health.count_xrun();
         }
+        self.health.set_least_left(self.least_left.after(self.ring.slots()));
         self.health.set_callback_frames(self.largest.after(frames));
         self.health.set_device_latency(latency);
         self.health.count_callback(Instant::now(), frames);
@@ -119,6 +129,32 @@ impl LargestCallback {
             *self = Self { in_last_window: self.in_this_window, ..Self::default() };
         }
         largest
+    }
+}
+
+/// What was left in the ring after a callback, at least, during the last one or two windows: how much less would have
+/// been enough.
+#[derive(Default)]
+struct LeastLeft {
+    in_last_window: Option<u32>,
+    in_this_window: Option<u32>,
+    callbacks: u32,
+}
+
+impl LeastLeft {
+    /// Half a second of 2.5 ms callbacks, two of 10 ms.
+    const WINDOW_CALLBACKS: u32 = 200;
+
+    fn after(&mut self, left: usize) -> u32 {
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let least = self.in_this_window.map_or(left, |least| least.min(left));
+        self.in_this_window = Some(least);
+        let of_both = self.in_last_window.map_or(least, |last| last.min(least));
+        self.callbacks += 1;
+        if self.callbacks == Self::WINDOW_CALLBACKS {
+            *self = Self { in_last_window: self.in_this_window, ..Self::default() };
+        }
+        of_both
     }
 }
 
@@ -179,6 +215,19 @@ mod tests {
         PlaybackCallback::new(ring, channels(2), health(), Wake::nobody()).run(&mut out, Duration::ZERO);
         assert_eq!(out, [1.0, 1.0, 0.0]);
         assert_eq!(consumer.pop(), Ok(1.0));
+    }
+
+    #[test]
+    fn the_least_that_was_left_is_remembered_for_a_window_or_two() {
+        let mut least = LeastLeft::default();
+        assert_eq!((least.after(300), least.after(100), least.after(200)), (300, 100, 100));
+        for _ in 0..LeastLeft::WINDOW_CALLBACKS {
+            assert_eq!(least.after(200), 100);
+        }
+        for _ in 0..LeastLeft::WINDOW_CALLBACKS {
+            least.after(200);
+        }
+        assert_eq!(least.after(200), 200);
     }
 
     #[test]

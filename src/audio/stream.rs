@@ -179,6 +179,7 @@ pub struct StreamHealth {
     /// Nanoseconds after `opened`; 0 before the first callback.
     last_callback_ns: AtomicU64,
     callback_frames: AtomicU32,
+    least_left: AtomicU32,
     device_latency_us: AtomicU32,
     fault: AtomicU8,
 }
@@ -205,6 +206,7 @@ impl StreamHealth {
             xruns: AtomicU64::new(0),
             last_callback_ns: AtomicU64::new(0),
             callback_frames: AtomicU32::new(0),
+            least_left: AtomicU32::new(0),
             device_latency_us: AtomicU32::new(0),
             fault: AtomicU8::new(0),
         }
@@ -238,6 +240,11 @@ impl StreamHealth {
     /// [`Self::callback_frames`] as a time.
     pub fn callback_period(&self) -> Duration {
         Duration::from_secs(u64::from(self.callback_frames())) / self.rate_hz.max(1)
+    }
+
+    /// Fewest frames that playback callbacks left in the ring lately: so much less would have been enough.
+    pub fn least_left(&self) -> u32 {
+        self.least_left.load(Ordering::Relaxed)
     }
 
     /// Time between the callback and the microphone's membrane or the speaker's cone, as the driver reports it; the
@@ -282,6 +289,10 @@ impl StreamHealth {
 
     pub(super) fn set_callback_frames(&self, frames: u32) {
         self.callback_frames.store(frames, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_least_left(&self, frames: u32) {
+        self.least_left.store(frames, Ordering::Relaxed);
     }
 
     pub(super) fn set_device_latency(&self, latency: Duration) {

@@ -80,6 +80,11 @@ pub enum Verb {
         #[command(flatten)]
         audio: AudioSettings,
     },
+    /// Answer everybody and play back what they say a second later, to try a microphone and a line
+    Echo {
+        #[command(flatten)]
+        network: NetworkSettings,
+    },
     /// Ask the DHT about a person, without ringing
     Lookup {
         /// A twocans: link
@@ -120,12 +125,24 @@ pub enum Verb {
     Mute,
     /// Send it again
     Unmute,
+    /// The push-to-talk key of the running process: opens a muted microphone while it is held
+    Ptt {
+        /// press or release
+        #[arg(value_name = "press|release", value_enum)]
+        key: TalkKey,
+    },
     /// Stop playing anything in the running process; mutes too
     Deafen,
     /// Play and send again
     Undeafen,
     /// Hang up the calls of the running process
     Hangup,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TalkKey {
+    Press,
+    Release,
 }
 
 #[derive(Debug, Subcommand)]

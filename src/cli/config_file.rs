@@ -143,6 +143,7 @@ bitrate = "24k"
 no-aec = true
 ns = "strong"
 no-agc = false
+transmit = "voice"
 red = "off"
 fec = "auto"
 name = "Alice"

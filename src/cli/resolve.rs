@@ -83,6 +83,8 @@ fn audio_options(said: AudioSettings) -> AudioOptions {
         gain_control: !said.no_agc.unwrap_or(!default.gain_control),
         fec: said.fec.map_or(default.fec, |fec| fec.0),
         redundancy: said.red.map_or(default.redundancy, |red| red.0),
+        transmit: said.transmit.map_or(default.transmit, |when| when.0),
+        echo: default.echo,
     }
 }
 
@@ -97,7 +99,7 @@ mod tests {
         assert!(options.network.mdns && !options.network.isolated && !options.network.relay_only);
         assert_eq!(options.network.super_peer, SuperPeerMode::Auto);
         assert_eq!(options.audio.bitrate_bps, 32_000);
-        assert_eq!(options.audio.device_frames, 480);
+        assert_eq!(options.audio.device_frames, 240);
         assert!(options.audio.echo_cancellation && !options.audio.gain_control);
         assert_eq!(options.audio.noise_suppression, NoiseSuppression::Standard);
     }

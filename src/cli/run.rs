@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::args::{Cli, ContactsVerb, GlobalArgs, Verb};
+use super::args::{Cli, ContactsVerb, GlobalArgs, TalkKey, Verb};
 use super::config_file::ConfigFile;
 use super::exit::{Exit, internal, usage};
 use super::keys::Keyboard;
@@ -91,6 +91,10 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
             let options = resolve::online(home, true, network.over(config.network), audio.over(config.audio))?;
             block_on(verbs::answer::run(options, answer.over(config.answer), out))
         }
+        Verb::Echo { network } => {
+            let options = resolve::online(home, true, network.over(config.network), config.audio)?;
+            block_on(verbs::answer::echo(options, out))
+        }
         Verb::Lookup { link, network } => {
             let link = whom::link(&link)?;
             let options = resolve::online(home, false, network.over(config.network), config.audio)?;
@@ -116,6 +120,10 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
         Verb::Status => running("status", RemoteVerb::Status, out),
         Verb::Mute => running("mute", RemoteVerb::Mute, out),
         Verb::Unmute => running("unmute", RemoteVerb::Unmute, out),
+        Verb::Ptt { key } => {
+            let down = key == TalkKey::Press;
+            running(if down { "ptt press" } else { "ptt release" }, RemoteVerb::TalkKey { down }, out)
+        }
         Verb::Deafen => running("deafen", RemoteVerb::Deafen, out),
         Verb::Undeafen => running("undeafen", RemoteVerb::Undeafen, out),
         Verb::Hangup => running("hangup", RemoteVerb::HangUp, out),
@@ -131,17 +139,17 @@ pub(super) fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Res
 /// Verbs that only ask another process, or need no profile, leave no trace in one.
 fn keeps_logs(verb: &Verb) -> bool {
     match verb {
-        Verb::Node { .. } | Verb::Call { .. } | Verb::Answer { .. } | Verb::Lookup { .. } => true,
+        Verb::Node { .. } | Verb::Call { .. } | Verb::Answer { .. } | Verb::Echo { .. } | Verb::Lookup { .. } => true,
         Verb::Doctor { .. } => true,
         Verb::Contacts { .. } | Verb::History { .. } => true,
         Verb::Id | Verb::Demo { .. } | Verb::Devices | Verb::Status | Verb::Mute | Verb::Unmute => false,
-        Verb::Deafen | Verb::Undeafen | Verb::Hangup => false,
+        Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen | Verb::Hangup => false,
     }
 }
 
 fn show(verb: &Verb) -> Show {
     Show {
-        presence: matches!(verb, Verb::Answer { .. } | Verb::Node { .. }),
+        presence: matches!(verb, Verb::Answer { .. } | Verb::Echo { .. } | Verb::Node { .. }),
         node: matches!(verb, Verb::Node { .. }),
         dialled: matches!(verb, Verb::Call { .. }),
         keys: matches!(verb, Verb::Call { .. } | Verb::Answer { .. }) && Keyboard::is_there(),

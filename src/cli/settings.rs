@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::config_file::{text, texts};
 use super::values::{
-    AutoOff, Bitrate, Callers, DeviceFrames, FrameMs, HostPort, Ns, PortRange, Red, Seconds, SuperPeer, Turn,
+    AutoOff, Bitrate, Callers, DeviceFrames, FrameMs, HostPort, Ns, PortRange, Red, Seconds, SuperPeer, TransmitWhen,
+    Turn,
 };
 use crate::engine::{SinkSpec, SourceSpec};
 
@@ -107,7 +108,7 @@ settings! {
         #[arg(long, value_name = "SINK")]
         #[serde(deserialize_with = "text")]
         ring_device: Option<SinkSpec>,
-        /// Frames per device callback to ask for [default: 480]
+        /// Frames per device callback to ask for [default: 240]
         #[arg(long, value_name = "N")]
         #[serde(deserialize_with = "text")]
         device_frames: Option<DeviceFrames>,
@@ -130,6 +131,11 @@ settings! {
         /// Leave the microphone's level as it is; =false raises quiet voices, and with them what is left of an echo [default: true]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_agc: Option<bool>,
+        /// When the microphone is sent: always, while a voice is heard in it, or while `twocans ptt press` holds the key
+        /// [default: always]
+        #[arg(long, value_name = "WHEN")]
+        #[serde(deserialize_with = "text")]
+        transmit: Option<TransmitWhen>,
         /// Copies of earlier frames in each packet (RFC 2198): auto, off or a number [default: auto]
         #[arg(long, value_name = "N")]
         #[serde(deserialize_with = "text")]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::engine::{FrameLength, NoiseSuppression, Redundancy, SuperPeerMode, Toggle, TurnServer};
+use crate::engine::{FrameLength, NoiseSuppression, Redundancy, SuperPeerMode, Toggle, TransmitMode, TurnServer};
 
 /// A length of time, in seconds with an optional fraction; at most a year.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -222,6 +222,23 @@ impl FromStr for Ns {
             "standard" => Ok(Self(NoiseSuppression::Standard)),
             "strong" => Ok(Self(NoiseSuppression::Strong)),
             _ => Err("expected off, standard or strong".into()),
+        }
+    }
+}
+
+/// `always|voice|key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransmitWhen(pub TransmitMode);
+
+impl FromStr for TransmitWhen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "always" => Ok(Self(TransmitMode::Always)),
+            "voice" => Ok(Self(TransmitMode::OnVoice)),
+            "key" => Ok(Self(TransmitMode::OnKey)),
+            _ => Err("expected always, voice or key".into()),
         }
     }
 }

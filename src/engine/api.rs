@@ -45,6 +45,11 @@ pub enum CommandKind {
     SetMuted {
         muted: bool,
     },
+    /// The push-to-talk key goes down or up. Down, it opens a microphone that is muted or waits for the key; where the
+    /// microphone is open anyway it changes nothing.
+    HoldTalkKey {
+        down: bool,
+    },
     /// Stop or resume playing anything, in all calls; implies muting, as in every voice program.
     SetDeafened {
         deafened: bool,
@@ -193,6 +198,10 @@ pub enum Event {
         call: CallId,
         by_peer: bool,
         muted: bool,
+    },
+    /// The person talks, and nobody hears it: at most every 15 s.
+    TalkingWhileMuted {
+        call: CallId,
     },
     Held {
         call: CallId,
@@ -380,6 +389,8 @@ pub struct Snapshot {
     pub presence_acks: u32,
     pub calls: Vec<SnapshotCall>,
     pub muted: bool,
+    /// The push-to-talk key is held.
+    pub talk_key: bool,
     pub deafened: bool,
     pub contacts: Vec<Contact>,
     /// What the last diagnosis found out about the network; `None` before the first.

@@ -33,6 +33,7 @@ pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};
 pub use handle::{Engine, Events, SendError};
 pub use options::{
     AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
+    TransmitMode,
 };
 pub use profile::my_link;
 pub use remote::{RemoteVerb, ask_running, diagnose_running};

@@ -64,6 +64,9 @@ pub struct AudioOptions {
     pub gain_control: bool,
     pub fec: Toggle,
     pub redundancy: Redundancy,
+    pub transmit: TransmitMode,
+    /// Instead of the microphone's sound, what is heard is said, a second later.
+    pub echo: bool,
 }
 
 impl Default for AudioOptions {
@@ -72,7 +75,7 @@ impl Default for AudioOptions {
             mic: SourceSpec::Default,
             speaker: SinkSpec::Default,
             ring_device: SinkSpec::Default,
-            device_frames: 480,
+            device_frames: 240,
             frame: FrameLength::Auto,
             bitrate_bps: 32_000,
             echo_cancellation: true,
@@ -82,6 +85,8 @@ impl Default for AudioOptions {
             gain_control: false,
             fec: Toggle::Auto,
             redundancy: Redundancy::Auto,
+            transmit: TransmitMode::Always,
+            echo: false,
         }
     }
 }
@@ -107,6 +112,17 @@ pub enum Redundancy {
     Off,
     /// Copies of earlier frames in each packet.
     Copies(u8),
+}
+
+/// When the microphone is sent, unless it is muted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransmitMode {
+    #[default]
+    Always,
+    /// While somebody speaks.
+    OnVoice,
+    /// While the talk key is held ([`CommandKind::HoldTalkKey`](super::CommandKind)).
+    OnKey,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

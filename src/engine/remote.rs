@@ -16,6 +16,10 @@ pub enum RemoteVerb {
     Status,
     Mute,
     Unmute,
+    /// The push-to-talk key.
+    TalkKey {
+        down: bool,
+    },
     Deafen,
     Undeafen,
     HangUp,
@@ -97,7 +101,12 @@ mod tests {
 
     #[test]
     fn verbs_survive_the_socket() {
-        for verb in [RemoteVerb::Status, RemoteVerb::HangUp, RemoteVerb::Call { link: "twocans:x".into() }] {
+        for verb in [
+            RemoteVerb::Status,
+            RemoteVerb::HangUp,
+            RemoteVerb::TalkKey { down: true },
+            RemoteVerb::Call { link: "twocans:x".into() },
+        ] {
             assert_eq!(from_request(&to_request(&verb).unwrap()), Ok(verb));
         }
     }

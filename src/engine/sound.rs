@@ -6,7 +6,9 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::desk::DeskInput;
-use super::voice_thread::{Microphone, Peer, PeerKey, Speaker, VoiceCommand, VoiceNews, VoiceThread};
+use super::voice_thread::{
+    EchoLine, Microphone, Peer, PeerKey, Speaker, Transmit, VoiceCommand, VoiceNews, VoiceThread,
+};
 use super::{AudioOptions, Event, Failure, FailureKind, FrameLength, NoiseSuppression, Redundancy, Retry, Toggle};
 use crate::audio::{
     self, AudioRole, Change, Gate, Input, Output, SinkSpec, SourceSpec, Stream, Wake, Watch, WatchNews, WatchOptions,
@@ -49,7 +51,7 @@ impl Sound {
     /// Starts the voice thread and begins to open the devices; they report to the desk.
     pub fn start(
         options: &AudioOptions,
-        muted: bool,
+        microphone: (bool, Transmit),
         deafened: bool,
         news: mpsc::Sender<VoiceNews>,
         desk: mpsc::Sender<DeskInput>,
@@ -57,7 +59,11 @@ impl Sound {
         let encoder = Encoder::new(encoder_settings(options)).map_err(internal)?;
         let voice = VoiceThread::spawn(encoder, news).map_err(internal)?;
         voice.send(VoiceCommand::SetApm(Box::new(Apm::new(apm_settings(options)))));
-        voice.send(VoiceCommand::SetMuted(muted));
+        if options.echo {
+            voice.send(VoiceCommand::Echo(Box::new(EchoLine::new())));
+        }
+        voice.send(VoiceCommand::SetMuted(microphone.0));
+        voice.send(VoiceCommand::SetTransmit(microphone.1));
         voice.send(VoiceCommand::SetDeafened(deafened));
         let open = |open: fn(&AudioOptions, Wake) -> SoundNews| {
             let (options, wake, desk) = (options.clone(), voice.wake(), desk.clone());
@@ -123,7 +129,7 @@ impl Sound {
             gate.open(at);
         }
         self.microphone = Some(gate);
-        self.voice.send(VoiceCommand::SetMicrophone(Some(Box::new(Microphone { samples, resampler }))));
+        self.voice.send(VoiceCommand::SetMicrophone(Some(Box::new(Microphone::new(samples, resampler)))));
         Ok(())
     }
 
@@ -139,7 +145,7 @@ impl Sound {
             gate.open(at);
         }
         self.speaker = Some(gate);
-        self.voice.send(VoiceCommand::SetSpeaker(Some(Box::new(Speaker { samples, rate_hz, health, resampler }))));
+        self.voice.send(VoiceCommand::SetSpeaker(Some(Box::new(Speaker::new(samples, rate_hz, health, resampler)))));
         Ok(())
     }
 
@@ -182,8 +188,9 @@ impl Sound {
         self.voice.send(VoiceCommand::Protect(key, protection));
     }
 
-    pub fn set_muted(&self, muted: bool) {
+    pub fn set_microphone(&self, (muted, transmit): (bool, Transmit)) {
         self.voice.send(VoiceCommand::SetMuted(muted));
+        self.voice.send(VoiceCommand::SetTransmit(transmit));
     }
 
     pub fn set_deafened(&self, deafened: bool) {

@@ -2,7 +2,7 @@
 
 use crate::base::{FRAME_SAMPLES, MediaTime, SampleCount};
 
-use super::opus::{MAX_FRAME_BYTES, OpusEncoder, OpusError};
+use super::opus::{MAX_DTX_BYTES, MAX_FRAME_BYTES, OpusEncoder, OpusError};
 
 /// Audio in one packet (SDP `ptime`, RFC 8866 §6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -232,8 +232,6 @@ fn configure(opus: &mut OpusEncoder, settings: &EncoderSettings) -> Result<(), O
 /// Up to this bit rate the highs above 8 kHz cost the rest more than they are worth, by default from 14 kb/s on: PESQ-WB
 /// at 14 and 16 kb/s 3.64 and 3.80 with them, 3.89 and 4.02 without.
 const MAX_WIDEBAND_BPS: u32 = 20_000;
-/// RFC 7587 §3.1.3: an Opus packet of 2 bytes or less announces silence.
-pub(super) const MAX_DTX_BYTES: usize = 2;
 const MAX_PTIME_SAMPLES: usize = Ptime::Ms60.samples().0 as usize;
 /// A 60 ms packet holds up to three 20 ms frames.
 const MAX_PACKET_BYTES: usize = 3 * MAX_FRAME_BYTES;

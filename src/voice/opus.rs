@@ -21,6 +21,11 @@ pub const MAX_FRAME_BYTES: usize = 1276;
 /// Concealment and redundancy are decoded in steps of 2.5 ms, the shortest Opus frame.
 pub const MIN_STEP_SAMPLES: usize = 120;
 
+/// RFC 7587 §3.1.3: an Opus packet of 2 bytes or less announces silence (DTX).
+pub const MAX_DTX_BYTES: usize = 2;
+/// Highest decoder complexity that conceals without a neural network.
+const CLASSIC_COMPLEXITY: u8 = 4;
+
 const RATE: i32 = SAMPLE_RATE_HZ as i32;
 
 /// libopus refused. On outside input it means a damaged packet: drop it. On settings it means a value out of range.
@@ -154,6 +159,7 @@ impl Drop for OpusEncoder {
 /// One mono decoder: packets, in-band FEC, DRED and concealment.
 pub struct OpusDecoder {
     state: NonNull<sys::OpusDecoder>,
+    complexity: u8,
 }
 
 // SAFETY: as for `OpusEncoder`.
@@ -166,16 +172,10 @@ impl OpusDecoder {
         let mut error = sys::OPUS_OK;
         // SAFETY: `error` outlives the call; the result is checked for null below.
         let state = unsafe { sys::opus_decoder_create(RATE, 1, &mut error) };
-        let decoder = NonNull::new(state).map(|state| Self { state }).ok_or(OpusError(error))?;
-        // SAFETY: the state is valid; this request takes one `opus_int32`.
-        let result = unsafe {
-            sys::opus_decoder_ctl(
-                decoder.state.as_ptr(),
-                sys::OPUS_SET_COMPLEXITY_REQUEST,
-                c_int::from(complexity.min(10)),
-            )
-        };
-        if result == sys::OPUS_OK { Ok(decoder) } else { Err(OpusError(result)) }
+        let state = NonNull::new(state).ok_or(OpusError(error))?;
+        let mut decoder = Self { state, complexity: complexity.min(10) };
+        decoder.set_complexity(decoder.complexity)?;
+        Ok(decoder)
     }
 
     /// Decodes a whole packet; returns the samples written. `out` must hold the packet's duration, at most
@@ -184,7 +184,8 @@ impl OpusDecoder {
         if packet.is_empty() {
             return Err(OpusError(sys::OPUS_INVALID_PACKET));
         }
-        self.decode_float(packet.as_ptr(), packet.len(), out, false)
+        let mut decode = |decoder: &mut Self| decoder.decode_float(packet.as_ptr(), packet.len(), out, false);
+        if packet.len() <= MAX_DTX_BYTES { self.without_network(decode) } else { decode(self) }
     }
 
     /// Decodes the in-band FEC that `packet` carries for the `out.len()` samples before it; conceals what it does not
@@ -199,6 +200,12 @@ impl OpusDecoder {
     /// Packet loss concealment: continues the signal for `out.len()` samples, a multiple of [`MIN_STEP_SAMPLES`].
     pub fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError> {
         self.decode_float(ptr::null(), 0, out, false)
+    }
+
+    /// Comfort noise while the sender is silent (DTX), in the same steps. Classic concealment: the neural one would
+    /// invent the same noise for twenty times the work.
+    pub fn comfort_noise(&mut self, out: &mut [f32]) -> Result<usize, OpusError> {
+        self.without_network(|decoder| decoder.conceal(out))
     }
 
     /// Rebuilds `out.len()` samples from deep redundancy, starting `offset` samples before the packet that carried it.
@@ -219,6 +226,24 @@ impl OpusDecoder {
     pub fn reset(&mut self) {
         // SAFETY: the state is valid; this request takes no argument.
         unsafe { sys::opus_decoder_ctl(self.state.as_ptr(), sys::OPUS_RESET_STATE) };
+    }
+
+    fn without_network(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<usize, OpusError>,
+    ) -> Result<usize, OpusError> {
+        self.set_complexity(self.complexity.min(CLASSIC_COMPLEXITY))?;
+        let done = work(self);
+        self.set_complexity(self.complexity)?;
+        done
+    }
+
+    fn set_complexity(&mut self, complexity: u8) -> Result<(), OpusError> {
+        // SAFETY: the state is valid; this request takes one `opus_int32`.
+        let result = unsafe {
+            sys::opus_decoder_ctl(self.state.as_ptr(), sys::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(complexity))
+        };
+        count(result).map(drop)
     }
 
     fn decode_float(&mut self, data: *const u8, len: usize, out: &mut [f32], fec: bool) -> Result<usize, OpusError> {

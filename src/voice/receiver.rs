@@ -6,6 +6,7 @@ use crate::base::{IncomingPacket, MediaTime, PayloadKind, SampleCount};
 
 use super::jitter::{Inserted, JitterBuffer, JitterSettings, JitterStats, Operation, PacketHeader};
 use super::level::LevelMeter;
+use super::levelling::Leveller;
 use super::opus::OpusError;
 use super::red;
 
@@ -14,18 +15,25 @@ pub type ReceiverSettings = JitterSettings;
 /// What was received of a peer.
 pub type ReceiverStats = JitterStats;
 
-/// The voice of one peer: takes packets apart, buffers, decodes, meters.
+/// The voice of one peer: takes packets apart, buffers, decodes, levels, meters.
 ///
 /// Making one allocates some hundred kilobytes: make it elsewhere and hand it to the voice thread, and hand it back to
 /// be dropped.
 pub struct Receiver {
     jitter: JitterBuffer,
+    leveller: Option<Leveller>,
     level: LevelMeter,
 }
 
 impl Receiver {
     pub fn new(settings: ReceiverSettings) -> Result<Self, OpusError> {
-        Ok(Self { jitter: JitterBuffer::new(settings)?, level: LevelMeter::new() })
+        Ok(Self { jitter: JitterBuffer::new(settings)?, leveller: None, level: LevelMeter::new() })
+    }
+
+    /// The same, with voices brought to a common loudness.
+    pub fn with_levelling(mut self) -> Self {
+        self.leveller = Some(Leveller::new());
+        self
     }
 
     /// Files a packet; for RED (RFC 2198), the answer is about its primary block.
@@ -55,6 +63,9 @@ impl Receiver {
     /// The next samples of the peer's voice, 10 ms or less. Always fills `out`, with silence if need be.
     pub fn get_audio(&mut self, now: Instant, out: &mut [f32]) -> Operation {
         let operation = self.jitter.get_audio(now, out);
+        if let Some(leveller) = &mut self.leveller {
+            leveller.process(out);
+        }
         self.level.push(out);
         operation
     }

@@ -77,7 +77,7 @@ struct Level {
     bursty: Remedy,
 }
 
-/// Bit rate of the voice, and how many packets back the copies reach.
+/// Bit rate of the voice, at most the user's, and how many packets back the copies reach.
 struct Remedy(u32, &'static [u8]);
 
 /// Voice and copies together stay below 50 kb/s where losses come in bursts, for those are queues that overflow, and
@@ -89,7 +89,7 @@ struct Remedy(u32, &'static [u8]);
 /// PESQ-WB, random losses of 2, 5 and 20 %: 3.59, 3.00, 1.64 without, 4.12, 4.16, 4.03 by the table; recorded bursts of
 /// 10, 20, 30 %: 2.5, 1.8, 1.4 without, 3.3, 3.1, 2.8 by the table.
 const TABLE: [Level; 4] = [
-    Level { from: 0.0, scattered: Remedy(32_000, &[]), bursty: Remedy(32_000, &[]) },
+    Level { from: 0.0, scattered: Remedy(u32::MAX, &[]), bursty: Remedy(u32::MAX, &[]) },
     Level { from: 0.01, scattered: Remedy(23_000, &[1]), bursty: Remedy(15_500, &[1, 2]) },
     Level { from: 0.13, scattered: Remedy(16_000, &[1, 2, 3]), bursty: Remedy(15_500, &[1, 2]) },
     Level { from: 0.33, scattered: Remedy(11_500, &[1, 2, 3]), bursty: Remedy(15_000, &[1, 3]) },
@@ -180,14 +180,14 @@ fn fit(wanted: Protection, fixed: Option<Ptime>, limit_bps: Option<u32>) -> Prot
         let bitrate_bps = limit_bps.saturating_sub(headers_bps) / (1 + copies as u32);
         let most = of_length(wanted.bitrate_bps, ptime);
         let enough = match ptime {
-            Ptime::Ms5 | Ptime::Ms10 => most,
-            Ptime::Ms20 => ENOUGH_BPS.min(most),
+            Ptime::Ms5 | Ptime::Ms10 if fixed.is_none() => most,
+            Ptime::Ms5 | Ptime::Ms10 | Ptime::Ms20 => ENOUGH_BPS.min(most),
             Ptime::Ms40 | Ptime::Ms60 => SCARCE_BPS.min(most),
         };
         let red = wanted.red.nearest(copies);
         (bitrate_bps >= enough).then(|| Protection { ptime, red, bitrate_bps: bitrate_bps.min(most), ..wanted })
     };
-    let lengths = [Ptime::Ms10, Ptime::Ms20, Ptime::Ms40, Ptime::Ms60];
+    let lengths = [Ptime::Ms5, Ptime::Ms10, Ptime::Ms20, Ptime::Ms40, Ptime::Ms60];
     let allowed = |ptime: &Ptime| fixed.map_or(*ptime >= wanted.ptime, |fixed| *ptime == fixed);
     let mut choices = lengths.into_iter().filter(allowed).flat_map(|ptime| {
         let copies = (0..=wanted.red.depth()).rev();
@@ -282,6 +282,8 @@ mod tests {
         assert_eq!(neither.fec_for_percent, 0);
         let always = Resilience::new(ResilienceSettings { copies: Some(1), ..FREE }).protection();
         assert_eq!(always.red, RedDistances::new(&[1]));
+        let generous = Resilience::new(ResilienceSettings { bitrate_bps: 64_000, ..FREE }).protection();
+        assert_eq!((generous.ptime, generous.bitrate_bps), (Ptime::Ms10, 96_000));
         let narrow = after(ResilienceSettings { bitrate_bps: 12_000, ..FREE }, heavy());
         assert_eq!(narrow.bitrate_bps, 12_000);
     }
@@ -316,6 +318,10 @@ mod tests {
         assert_eq!(on(loud, 60_000), (20, 18, 1));
         let fixed = fit(short, Some(Ptime::Ms20), Some(20_000));
         assert_eq!((fixed.ptime, fixed.bitrate_bps), (Ptime::Ms20, LEAST_BPS));
+        let short = fit(short, Some(Ptime::Ms10), Some(70_000));
+        assert_eq!((short.ptime, short.bitrate_bps), (Ptime::Ms10, 26_800), "fewer bits, not the fewest");
+        let shortest = fit(Protection { ptime: Ptime::Ms5, ..short }, Some(Ptime::Ms5), Some(120_000));
+        assert_eq!((shortest.ptime, shortest.bitrate_bps), (Ptime::Ms5, 33_600));
     }
 
     #[test]

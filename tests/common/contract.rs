@@ -129,6 +129,7 @@ const EVENTS: &[(&str, &[Field])] = &[
         ],
     ),
     ("muted", &[("call", Kind::Call, KNOWN), ("by_peer", Kind::Flag, KNOWN), ("muted", Kind::Flag, KNOWN)]),
+    ("talking_while_muted", &[("call", Kind::Call, KNOWN)]),
     ("held", &[("call", Kind::Call, KNOWN), ("by_peer", Kind::Flag, KNOWN), ("held", Kind::Flag, KNOWN)]),
     ("reconnecting", &[("reason", Kind::Text, KNOWN)]),
     ("reconnected", &[("gap_ms", Kind::Number, KNOWN)]),

@@ -396,7 +396,7 @@ impl Client {
         params: protocol::PlaybackStreamParams,
         source: impl PlaybackSource,
     ) -> Result<PlaybackStream> {
-        PlaybackStream::new(self.handle.clone(), params, source).await
+        PlaybackStream::new(self.handle.clone(), unhurried_playback(params), source).await
     }
 
     /// Creates a new record stream. The returned handle implements
@@ -406,8 +406,41 @@ impl Client {
         params: protocol::RecordStreamParams,
         sink: impl RecordSink,
     ) -> Result<RecordStream> {
-        RecordStream::new(self.handle.clone(), params, sink).await
+        RecordStream::new(self.handle.clone(), unhurried_record(params), sink).await
     }
+}
+
+/// With two periods in the buffer and `adjust_latency`, nothing remains for the sink: the server then renders every
+/// half a millisecond. Here the sink renders every half period, a period waits for it, and the answer to a request may
+/// take as long. A late client is not made later by waiting for a full buffer, nor is what it sends too early thrown
+/// away.
+fn unhurried_playback(mut params: protocol::PlaybackStreamParams) -> protocol::PlaybackStreamParams {
+    if params.flags.adjust_latency {
+        let half_period = half(params.buffer_attr.minimum_request_length, &params.sample_spec);
+        let attr = &mut params.buffer_attr;
+        attr.max_length = u32::MAX;
+        attr.target_length = 3 * half_period;
+        attr.minimum_request_length = half_period;
+        attr.pre_buffering = 0;
+        params.flags.adjust_latency = false;
+    }
+    params
+}
+
+/// A queue of one fragment drops sound whenever the server's main thread is one fragment late.
+fn unhurried_record(mut params: protocol::RecordStreamParams) -> protocol::RecordStreamParams {
+    if params.flags.adjust_latency {
+        params.buffer_attr.max_length = u32::MAX;
+        params.buffer_attr.fragment_size = half(params.buffer_attr.fragment_size, &params.sample_spec);
+        params.flags.adjust_latency = false;
+    }
+    params
+}
+
+/// Half of so many bytes, in whole frames.
+fn half(bytes: u32, spec: &protocol::SampleSpec) -> u32 {
+    let frame = u32::from(spec.channels) * spec.format.bytes_per_sample() as u32;
+    (bytes / 2 / frame * frame).max(frame)
 }
 
 fn roundtrip_blocking<R: protocol::CommandReply>(

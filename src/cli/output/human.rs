@@ -303,6 +303,9 @@ impl Output for Human {
                 let state = if *muted { format!("{is} muted") } else { format!("{can} be heard again") };
                 self.step(&format!("{who} {state}."));
             }
+            Event::TalkingWhileMuted { .. } => {
+                self.warn("You are talking, but your microphone is muted; press m to be heard.");
+            }
             Event::Held { call, by_peer, held } => {
                 let who = if *by_peer { self.peer(call) } else { "You".into() };
                 self.step(&format!("{who} {}.", if *held { "put the call on hold" } else { "resumed the call" }));

@@ -88,6 +88,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::Reconnected { .. } => "reconnected",
         Event::Muted { .. } => "muted",
         Event::Held { .. } => "held",
+        Event::TalkingWhileMuted { .. } => "talking_while_muted",
         Event::FrameLengthChanged { .. } => "frame_ms_changed",
         Event::DeviceChanged { .. } => "device_changed",
         Event::Stats(_) => "stats",
@@ -134,6 +135,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         Event::Reconnected { call, gap } => line.text("call", call).duration("gap_ms", *gap),
         Event::Muted { call, by_peer, muted } => line.text("call", call).put("by_peer", by_peer).put("muted", muted),
         Event::Held { call, by_peer, held } => line.text("call", call).put("by_peer", by_peer).put("held", held),
+        Event::TalkingWhileMuted { call } => line.text("call", call),
         Event::FrameLengthChanged { call, frame_ms } => line.text("call", call).put("frame_ms", frame_ms),
         Event::DeviceChanged { role, from, to, gap } => {
             line.put("role", role_name(*role)).put("from", from).put("to", to).duration("gap_ms", *gap)

@@ -75,6 +75,8 @@ pub fn running(verb: &str, answer: &serde_json::Value, style: Style) -> String {
     let done = match verb {
         "mute" => "Muted.",
         "unmute" => "You can be heard again.",
+        "ptt press" => "You can be heard while the key is held.",
+        "ptt release" => "The key is up.",
         "deafen" => "Deafened: you hear nothing and are not heard.",
         "undeafen" => "You hear and can be heard again.",
         "hangup" => "Hung up.",

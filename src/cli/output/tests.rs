@@ -190,6 +190,12 @@ fn all() -> Vec<(Event, &'static str, String, &'static str)> {
             "· You put the call on hold.\n",
         ),
         (
+            Event::TalkingWhileMuted { call },
+            "talking_while_muted",
+            at_all(r#""call":"C""#),
+            "! You are talking, but your microphone is muted; press m to be heard.\n",
+        ),
+        (
             Event::FrameLengthChanged { call, frame_ms: 20 },
             "frame_ms_changed",
             at_all(r#""call":"C","frame_ms":20"#),

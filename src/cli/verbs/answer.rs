@@ -10,7 +10,7 @@ use crate::cli::session::Session;
 use crate::cli::settings::AnswerSettings;
 use crate::cli::talk::Talk;
 use crate::cli::values::Callers;
-use crate::engine::{self, CommandKind, EndReason, Event, Failure, Options, SinkSpec};
+use crate::engine::{self, CommandKind, EndReason, Event, Failure, Options, SinkSpec, SourceSpec};
 
 pub async fn run(mut options: Options, settings: AnswerSettings, out: &mut dyn Output) -> Result<Exit, Failure> {
     let policy = Policy::of(&settings, Keyboard::is_there())?;
@@ -26,6 +26,17 @@ pub async fn run(mut options: Options, settings: AnswerSettings, out: &mut dyn O
         return Err(failure);
     }
     session.run(&mut Answer::new(policy, &settings)).await
+}
+
+/// Answers everybody and plays back what it hears.
+pub async fn echo(mut options: Options, out: &mut dyn Output) -> Result<Exit, Failure> {
+    options.audio.mic = SourceSpec::Silence;
+    options.audio.speaker = SinkSpec::Null;
+    options.audio.ring_device = SinkSpec::Null;
+    options.audio.echo = true;
+    let settings = AnswerSettings { auto: Some(true), from: Some(Callers::Anyone), ..AnswerSettings::default() };
+    out.report(&Report::Note("Whoever calls hears themselves, a second later.".into()));
+    run(options, settings, out).await
 }
 
 /// What happens to a call that comes in.

@@ -253,7 +253,7 @@ impl Desk {
         let Some(live) = self.calls.get_mut(&call) else { return };
         let (Some(sound), Some(link)) = (&self.sound, &live.link) else { return };
         let Some(incoming) = live.link_task.as_mut().and_then(|task| task.packets.take()) else { return };
-        let receiver = match Receiver::new(ReceiverSettings::default()) {
+        let receiver = match Receiver::new(ReceiverSettings::default()).map(Receiver::with_levelling) {
             Ok(receiver) => receiver,
             Err(why) => {
                 tracing::error!(%why, "no decoder for this peer");
@@ -456,7 +456,7 @@ impl Desk {
     pub(super) fn start_sound(&mut self) -> Result<(), Failure> {
         if self.sound.is_none() {
             let (voice_news, desk) = (self.voice_news.clone(), self.inbox.clone());
-            let sound = Sound::start(&self.options.audio, self.muted, self.deafened, voice_news, desk)?;
+            let sound = Sound::start(&self.options.audio, self.microphone(), self.deafened, voice_news, desk)?;
             self.sound = Some(sound);
         }
         Ok(())

@@ -10,10 +10,11 @@ use crate::call::DialRefused;
 use crate::control::{Ask, Response};
 use crate::engine::doctor::{self, Asker, Patient};
 use crate::engine::remote::{self, RemoteVerb};
+use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
     CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind, LookupReport,
-    Reply, Retry,
+    Reply, Retry, TransmitMode,
 };
 use crate::identity::Link;
 use crate::store::StoreError;
@@ -31,6 +32,7 @@ impl Desk {
             CommandKind::Decline { call } => done_if(self.switchboard.decline(call, now)),
             CommandKind::HangUp { call, reason } => done_if(self.switchboard.hang_up(call, reason, now)),
             CommandKind::SetMuted { muted } => self.set_muted(muted),
+            CommandKind::HoldTalkKey { down } => self.hold_talk_key(down),
             CommandKind::SetDeafened { deafened } => self.set_deafened(deafened),
             CommandKind::Lookup { person } => match self.look_up(id, person) {
                 Ok(()) => return,
@@ -104,15 +106,38 @@ impl Desk {
 
     fn set_muted(&mut self, muted: bool) -> CommandResult {
         let now = Instant::now();
-        self.muted = muted;
-        if let Some(sound) = &self.sound {
-            sound.set_muted(muted);
-        }
-        self.switchboard.set_muted(muted || self.deafened, now);
+        (self.muted, self.talk_key) = (muted, None);
+        self.switch_microphone(now);
         for call in self.calls.keys() {
             self.emit_at(now, Event::Muted { call: *call, by_peer: false, muted });
         }
         Ok(Reply::Done)
+    }
+
+    fn hold_talk_key(&mut self, down: bool) -> CommandResult {
+        let open_anyway = !self.muted && self.options.audio.transmit != TransmitMode::OnKey;
+        if !open_anyway && (down || self.talk_key.is_some()) {
+            self.talk_key = Some(down);
+            self.switch_microphone(Instant::now());
+        }
+        Ok(Reply::Done)
+    }
+
+    fn switch_microphone(&mut self, now: Instant) {
+        if let Some(sound) = &self.sound {
+            sound.set_microphone(self.microphone());
+        }
+        self.switchboard.set_muted(self.deafened || (self.muted && self.talk_key != Some(true)), now);
+    }
+
+    /// Whether the microphone is muted, and else when it is sent. A key that was let go lets the word end.
+    pub(super) fn microphone(&self) -> (bool, Transmit) {
+        match (self.talk_key, self.options.audio.transmit) {
+            (Some(down), _) => (false, Transmit::OnKey { down }),
+            (None, TransmitMode::OnKey) => (self.muted, Transmit::OnKey { down: false }),
+            (None, TransmitMode::OnVoice) => (self.muted, Transmit::OnVoice),
+            (None, TransmitMode::Always) => (self.muted, Transmit::Always),
+        }
     }
 
     fn set_deafened(&mut self, deafened: bool) -> CommandResult {
@@ -120,7 +145,7 @@ impl Desk {
         if let Some(sound) = &self.sound {
             sound.set_deafened(deafened);
         }
-        self.switchboard.set_muted(deafened || self.muted, Instant::now());
+        self.switch_microphone(Instant::now());
         Ok(Reply::Done)
     }
 
@@ -210,6 +235,7 @@ impl Desk {
             // A diagnosis takes its time and is answered when it is there.
             RemoteVerb::Status | RemoteVerb::Diagnose => {}
             RemoteVerb::Mute => drop(self.set_muted(true)?),
+            RemoteVerb::TalkKey { down } => drop(self.hold_talk_key(down)?),
             RemoteVerb::Unmute => drop(self.set_muted(false)?),
             RemoteVerb::Deafen => drop(self.set_deafened(true)?),
             RemoteVerb::Undeafen => drop(self.set_deafened(false)?),
@@ -256,6 +282,7 @@ impl Desk {
             "super_peer": self.super_peer,
             "acks": self.presence_acks,
             "muted": self.muted,
+            "talk_key": self.talk_key == Some(true),
             "deafened": self.deafened,
             "calls": calls,
         })

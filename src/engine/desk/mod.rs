@@ -91,6 +91,8 @@ pub(super) struct Desk {
     /// When this process's microphone file began.
     mic_t0: Option<Instant>,
     muted: bool,
+    /// Whether the push-to-talk key is down; `None` while it has not been touched since the microphone was last switched.
+    talk_key: Option<bool>,
     deafened: bool,
 
     inbox: mpsc::Sender<DeskInput>,
@@ -134,6 +136,7 @@ pub(super) async fn run(furniture: Furniture) {
         sound: None,
         mic_t0: None,
         muted: false,
+        talk_key: None,
         deafened: false,
         inbox,
         voice_news,
@@ -285,6 +288,7 @@ impl Desk {
             presence_acks: self.presence_acks,
             calls: self.calls.iter().map(|(id, call)| call.snapshot(*id)).collect(),
             muted: self.muted,
+            talk_key: self.talk_key == Some(true),
             deafened: self.deafened,
             contacts: self.contacts.clone(),
             network: self.network.clone(),

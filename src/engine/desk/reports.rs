@@ -75,6 +75,11 @@ impl Desk {
                     self.report_peer(call, &report);
                 }
             }
+            VoiceNews::TalkingWhileMuted => {
+                for call in self.calls.keys() {
+                    self.emit(Event::TalkingWhileMuted { call: *call });
+                }
+            }
             VoiceNews::Retired(_) => {}
         }
     }

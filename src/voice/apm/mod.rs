@@ -18,10 +18,12 @@
 //! | noise, standard: overlapping frames | 6 ms |
 //! | noise, strong: overlapping frames | 10 ms |
 
+mod activity;
 mod echo;
 mod gain;
 mod noise;
 
+pub use self::activity::{MutedTalk, VoiceActivity};
 use sonora::high_pass_filter::HighPassFilter;
 use sonora::three_band_filter_bank::ThreeBandFilterBank;
 

@@ -1,7 +1,6 @@
 //! What to play next: decode, rebuild, conceal, pause; and how to glide to the target delay.
 
-use crate::voice::encoder::MAX_DTX_BYTES;
-use crate::voice::opus::{self, MIN_STEP_SAMPLES};
+use crate::voice::opus::{self, MAX_DTX_BYTES, MIN_STEP_SAMPLES};
 
 use super::packet_buffer::BufferedPacket;
 use super::stretch::{MAX_LAG, MIN_LAG, Tolerance, WINDOW, mean_square};
@@ -68,7 +67,7 @@ impl JitterBuffer {
         }
         // Between the packets that refresh it, the decoder carries its comfort noise on by itself.
         let samples = wanted.next_multiple_of(MIN_STEP_SAMPLES);
-        match self.decoder.conceal(&mut self.pcm[..samples]) {
+        match self.decoder.comfort_noise(&mut self.pcm[..samples]) {
             Ok(samples) => self.sync.push(&self.pcm[..samples]),
             Err(_) => self.push_silence(wanted),
         };

@@ -10,7 +10,7 @@ use super::timeline::Source;
 pub struct JitterStats {
     /// Distinct packets received.
     pub packets: u64,
-    /// Packets sent, as far as sequence numbers tell, that never came.
+    /// Packets sent, as far as sequence numbers tell, that never came, the last dozen not counted.
     pub lost: u64,
     /// Times that packets were missing between two that came: `lost` by `gaps` is the mean length of a burst.
     pub gaps: u64,
@@ -43,7 +43,7 @@ pub struct JitterStats {
     pub playout_delay_ms: f32,
     /// Time that a sample waited between its packet's insertion and its playout, mean since the last reading.
     pub buffer_ms: f32,
-    /// How much later than the fastest packet of the last half minute the fastest of the last quarter of a second came:
+    /// How much later than the fastest packet of the last half minute the fastest of the last twenty came:
     /// the wait in front of a link that is too narrow for what is sent.
     pub queue_ms: f32,
     /// Packets waiting now.
@@ -70,7 +70,7 @@ pub(super) struct Counters {
     first_audio: bool,
     /// Of sources that were replaced.
     past_packets: u64,
-    past_expected: u64,
+    past_lost: u64,
     past_duplicates: u64,
     past_gaps: u64,
     since_reading: Means,
@@ -117,7 +117,7 @@ impl Counters {
     /// Keeps the totals of a source that is replaced.
     pub fn absorb(&mut self, source: &Source) {
         self.past_packets += source.received();
-        self.past_expected += source.expected();
+        self.past_lost += source.lost();
         self.past_duplicates += source.duplicates();
         self.past_gaps += source.gaps();
     }
@@ -125,11 +125,10 @@ impl Counters {
     /// `target`: samples above the fastest packet; `queue`: samples that packets wait.
     pub fn statistics(&mut self, source: Option<&Source>, target: i64, queue: i64, waiting: usize) -> JitterStats {
         let packets = self.past_packets + source.map_or(0, Source::received);
-        let expected = self.past_expected + source.map_or(0, Source::expected);
         let means = std::mem::take(&mut self.since_reading);
         JitterStats {
             packets,
-            lost: expected.saturating_sub(packets),
+            lost: self.past_lost + source.map_or(0, Source::lost),
             gaps: self.past_gaps + source.map_or(0, Source::gaps),
             late: self.late,
             duplicates: self.past_duplicates + source.map_or(0, Source::duplicates),

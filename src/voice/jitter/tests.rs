@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::Frame;
 use crate::voice::encoder::{EncodedFrame, Encoder, EncoderSettings, Ptime};
+use crate::voice::recorded::recording;
 
 /// A voice-like tone.
 fn voice(frame: usize) -> Frame {
@@ -12,14 +13,6 @@ fn voice(frame: usize) -> Frame {
         let t = (frame * FRAME_SAMPLES + i) as f32 / SAMPLE_RATE_HZ as f32;
         (1..8).map(|k| (t * 130.0 * k as f32 * std::f32::consts::TAU).sin() / (k * k) as f32).sum::<f32>() * 0.2
     })
-}
-
-/// A recorded voice, over and over. In-band FEC and DTX listen for speech; a tone will not do.
-fn recording(frames: usize) -> Vec<Frame> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/speech/alice.wav");
-    let mut reader = hound::WavReader::open(path).unwrap();
-    let samples: Vec<f32> = reader.samples::<i16>().map(|sample| f32::from(sample.unwrap()) / 32768.0).collect();
-    samples.as_chunks().0.iter().copied().cycle().take(frames).collect()
 }
 
 /// Packets of a continuous voice, first sequence number and media time chosen to wrap soon.
@@ -235,7 +228,8 @@ fn speech_with_losses(settings: JitterSettings) -> JitterStats {
 fn in_band_fec_rebuilds_single_losses() {
     let settings = JitterSettings { min_target: SampleCount::from_ms(20), ..JitterSettings::default() };
     let stats = speech_with_losses(settings);
-    assert_eq!(stats.lost, 99);
+    // The last one may still come.
+    assert_eq!(stats.lost, 98);
     // Pauses carry no FEC and need none.
     assert!(stats.fec_used >= 80, "{stats:?}");
     assert!(stats.concealed_samples < 20 * 960, "{stats:?}");

@@ -23,6 +23,9 @@ pub(super) struct Source {
     covered: u128,
     received: u64,
     duplicates: u64,
+    /// The oldest number of which it is still open whether it was lost or is late.
+    undecided: ExtendedSeq,
+    lost: u64,
     gaps: u64,
     transit: Option<Transit>,
     jitter_samples: f64,
@@ -53,6 +56,8 @@ impl Source {
             covered: 0,
             received: 0,
             duplicates: 0,
+            undecided: FIRST_EXTENDED,
+            lost: 0,
             gaps: 0,
             transit: None,
             jitter_samples: 0.0,
@@ -63,11 +68,7 @@ impl Source {
     pub fn locate(&self, seq: SeqNo, time: MediaTime) -> Position {
         let steps = i64::from(seq.since(self.newest_seq.0));
         let seq = self.newest_seq.1 + steps;
-        Position {
-            seq,
-            time: self.newest_time.1 + time.since(self.newest_time.0),
-            duplicate: self.bit_of(seq).is_some_and(|bit| self.seen & bit != 0),
-        }
+        Position { seq, time: self.newest_time.1 + time.since(self.newest_time.0), duplicate: self.came(seq) }
     }
 
     /// The sender's own name for a moment of its media.
@@ -90,8 +91,8 @@ impl Source {
         self.received += 1;
         self.first_seq = self.first_seq.min(position.seq);
         let steps = position.seq - self.newest_seq.1;
-        self.gaps += u64::from(steps > 1);
         if steps > 0 {
+            self.count_lost(position.seq);
             self.seen = if steps < 128 { self.seen << steps } else { 0 };
             self.covered = if steps < 128 { self.covered << steps } else { 0 };
             self.newest_seq = (seq, position.seq);
@@ -114,6 +115,11 @@ impl Source {
         new
     }
 
+    /// One of the last 128 packets, and here.
+    fn came(&self, seq: ExtendedSeq) -> bool {
+        self.bit_of(seq).is_some_and(|bit| self.seen & bit != 0)
+    }
+
     /// One of the last 128 packets, since the first, and not here.
     pub fn is_missing(&self, seq: ExtendedSeq) -> bool {
         seq >= self.first_seq && self.bit_of(seq).is_some_and(|bit| self.seen & bit == 0)
@@ -121,6 +127,17 @@ impl Source {
 
     fn bit_of(&self, seq: ExtendedSeq) -> Option<u128> {
         u32::try_from(self.newest_seq.1 - seq).ok().and_then(|age| 1_u128.checked_shl(age))
+    }
+
+    /// What has not come when a packet so much newer does is lost; before, it may have been overtaken.
+    fn count_lost(&mut self, newest: ExtendedSeq) {
+        while self.undecided <= newest - REORDERED {
+            if !self.came(self.undecided) {
+                self.lost += 1;
+                self.gaps += u64::from(self.came(self.undecided - 1));
+            }
+            self.undecided += 1;
+        }
     }
 
     /// Interarrival jitter (RFC 3550 §6.4.1).
@@ -137,7 +154,12 @@ impl Source {
         self.transit = Some(Transit { arrival, time });
     }
 
-    /// Times that numbers were skipped.
+    /// Packets that were sent and never came, or too late to be of use.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Times that packets were lost between two that came.
     pub fn gaps(&self) -> u64 {
         self.gaps
     }
@@ -153,11 +175,6 @@ impl Source {
     pub fn duplicates(&self) -> u64 {
         self.duplicates
     }
-
-    /// Packets that the numbering says were sent (RFC 3550 A.3).
-    pub fn expected(&self) -> u64 {
-        if self.received == 0 { 0 } else { (self.newest_seq.1 - self.first_seq + 1).max(0) as u64 }
-    }
 }
 
 /// Extended numbers start here, so that packets older than the first one stay positive.
@@ -166,6 +183,8 @@ const FIRST_EXTENDED: i64 = 1 << 40;
 const MAX_DROPOUT: i64 = 3000;
 /// Steps backward that reordering can explain, packets (RFC 3550 A.1).
 const MAX_MISORDER: i64 = 100;
+/// Newer packets that may overtake one before it counts as lost: 120 ms of packets of 10 ms.
+const REORDERED: i64 = 12;
 
 #[cfg(test)]
 mod tests {
@@ -194,9 +213,25 @@ mod tests {
                 source.count(seq, time, position, now);
                 prop_assert!(source.locate(seq, time).duplicate);
             }
-            let missing = source.expected() - source.received();
-            prop_assert!(missing <= 1, "{missing}");
+            prop_assert_eq!(source.received(), 60 - u64::from(lost < 60));
         }
+    }
+
+    #[test]
+    fn what_was_overtaken_is_not_lost_and_bursts_are_counted_once() {
+        let mut source = Source::new(1, SeqNo(0), MediaTime(0));
+        let mut take = |index: u16| {
+            let (seq, time) = (SeqNo(index), MediaTime(u32::from(index) * 480));
+            source.count(seq, time, source.locate(seq, time), Instant::now());
+            (source.lost(), source.gaps())
+        };
+        let order = [0, 4, 2, 3, 1, 9, 5, 7, 6, 8];
+        order.into_iter().chain(10..40).for_each(|index| _ = take(index));
+        assert_eq!(take(40), (0, 0), "ten were in disorder");
+        // 41, 42, 43 and 45 never come.
+        [44, 46].into_iter().chain(47..60).for_each(|index| _ = take(index));
+        assert_eq!(take(60), (4, 2));
+        assert_eq!(take(300), (4 + 228, 3), "61 to 288 of a long gap");
     }
 
     #[test]

@@ -6,20 +6,25 @@
 //! Everything that allocates (decoders, rings, resamplers, the audio processing) is made by the engine and handed over; what is no longer
 //! needed travels back, so that nothing is freed here either.
 
-use std::sync::Arc;
+mod echo;
+mod ends;
+
 use std::sync::mpsc::{Receiver as CommandReceiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::audio::{StreamHealth, Wake};
+use crate::audio::Wake;
 use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, PayloadKind};
 use crate::link::Link;
 use crate::voice::{
-    Apm, Encoder, LevelMeter, Mixer, Operation, Packetizer, Protection, Receiver, ReceiverStats, RedDistances,
-    Resampler,
+    Apm, Encoder, LevelMeter, Mixer, MutedTalk, Operation, Packetizer, Protection, Receiver, ReceiverStats,
+    RedDistances, TalkGate, VoiceActivity,
 };
+
+pub(super) use self::echo::EchoLine;
+pub(super) use self::ends::{Microphone, Speaker};
 
 /// Commands waiting for the thread; the engine sends a handful per call.
 const COMMAND_QUEUE: usize = 64;
@@ -27,14 +32,12 @@ const COMMAND_QUEUE: usize = 64;
 const PARK: Duration = Duration::from_millis(50);
 /// How often each peer's figures are reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// What the speaker's ring holds beyond one device callback: covers this thread's scheduling jitter.
-const PLAYOUT_MARGIN_MS: u32 = 5;
-/// What is played at a time: 5 ms. Shorter steps leave less waiting in the speaker's ring.
-const PLAYOUT_STEP: usize = FRAME_SAMPLES / 2;
+/// What is played at a time: 2 ms. Shorter steps leave less waiting in the speaker's ring.
+const PLAYOUT_STEP: usize = FRAME_SAMPLES / 5;
 /// As our descriptions have it; RED names it again for each copy (RFC 2198 §3).
 const OPUS_PAYLOAD_TYPE: u8 = 111;
 /// Most steps made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
-const MAX_STEPS_PER_WAKE: usize = 24;
+const MAX_STEPS_PER_WAKE: usize = 60;
 
 /// Names a peer inside the voice thread; chosen by the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,21 +69,6 @@ impl Peer {
     }
 }
 
-/// This thread's end of a microphone, and what turns its sound into 48 kHz frames.
-pub(super) struct Microphone {
-    pub samples: rtrb::Consumer<f32>,
-    pub resampler: Resampler,
-}
-
-/// This thread's end of a speaker, and what turns 48 kHz frames into its rate.
-pub(super) struct Speaker {
-    pub samples: rtrb::Producer<f32>,
-    /// Hertz.
-    pub rate_hz: u32,
-    pub health: Arc<StreamHealth>,
-    pub resampler: Resampler,
-}
-
 pub(super) enum VoiceCommand {
     SetMicrophone(Option<Box<Microphone>>),
     SetSpeaker(Option<Box<Speaker>>),
@@ -91,7 +79,22 @@ pub(super) enum VoiceCommand {
     /// What happens to the microphone's sound from now on.
     SetApm(Box<Apm>),
     SetMuted(bool),
+    SetTransmit(Transmit),
+    /// From now on what is heard is said, a second later, instead of the microphone's sound.
+    Echo(Box<EchoLine>),
     SetDeafened(bool),
+}
+
+/// When the microphone is sent, unless it is muted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transmit {
+    Always,
+    /// While somebody speaks.
+    OnVoice,
+    /// While the key is down, and to the end of the word.
+    OnKey {
+        down: bool,
+    },
 }
 
 pub(super) enum VoiceNews {
@@ -100,6 +103,8 @@ pub(super) enum VoiceNews {
         key: PeerKey,
         at: Instant,
     },
+    /// Somebody talks into a muted microphone.
+    TalkingWhileMuted,
     Report {
         key: PeerKey,
         report: VoiceReport,
@@ -187,6 +192,11 @@ struct VoiceLoop {
     peers: Vec<Box<Peer>>,
     muted: bool,
     deafened: bool,
+    transmit: Transmit,
+    talk_gate: TalkGate,
+    activity: VoiceActivity,
+    muted_talk: MutedTalk,
+    echo: Option<Box<EchoLine>>,
     mic_level: LevelMeter,
     speaker_level: LevelMeter,
     next_report: Instant,
@@ -205,6 +215,11 @@ impl VoiceLoop {
             peers: Vec::with_capacity(16),
             muted: false,
             deafened: false,
+            transmit: Transmit::Always,
+            talk_gate: TalkGate::default(),
+            activity: VoiceActivity::new(),
+            muted_talk: MutedTalk::default(),
+            echo: None,
             mic_level: LevelMeter::new(),
             speaker_level: LevelMeter::new(),
             next_report: Instant::now() + REPORT_EVERY,
@@ -264,7 +279,12 @@ impl VoiceLoop {
                 let old = std::mem::replace(&mut self.apm, new);
                 self.retire(Retired::Apm(old));
             }
-            VoiceCommand::SetMuted(muted) => self.muted = muted,
+            VoiceCommand::SetMuted(muted) => {
+                self.muted = muted;
+                self.muted_talk.reset();
+            }
+            VoiceCommand::SetTransmit(transmit) => self.transmit = transmit,
+            VoiceCommand::Echo(line) => self.echo = Some(line),
             VoiceCommand::SetDeafened(deafened) => self.deafened = deafened,
         }
     }
@@ -297,19 +317,21 @@ impl VoiceLoop {
 
     /// Microphone → 10 ms frames → echo, noise, gain → one Opus packet → every link.
     fn capture(&mut self) {
-        let Some(microphone) = &mut self.microphone else { return };
+        let Some(mut microphone) = self.microphone.take() else { return };
         let mut frame: Frame = [0.0; FRAME_SAMPLES];
         loop {
-            // The processing works on whole frames.
-            let piece = if self.apm.is_off() { self.encoder.piece().0 as usize } else { FRAME_SAMPLES };
+            // Processing, detector and gate work on whole frames.
+            let whole = !self.apm.is_off() || self.transmit != Transmit::Always || self.muted;
+            let piece = if whole { FRAME_SAMPLES } else { self.encoder.piece().0 as usize };
             if !microphone.next_samples(&mut frame[..piece]) {
                 break;
             }
+            if let Some(echo) = &mut self.echo {
+                echo.say(&mut frame[..piece]);
+            }
             self.apm.process_capture(&mut frame);
             self.mic_level.push(&frame[..piece]);
-            if self.muted || self.deafened {
-                frame.fill(0.0);
-            }
+            self.gate(&mut frame);
             if self.peers.is_empty() {
                 continue;
             }
@@ -321,11 +343,33 @@ impl VoiceLoop {
                 peer.link.send(packet);
             }
         }
+        self.microphone = Some(microphone);
+    }
+
+    /// What of the microphone's sound is nobody's business becomes silence.
+    fn gate(&mut self, frame: &mut Frame) {
+        if self.muted || self.deafened {
+            if self.muted && self.muted_talk.follow(self.activity.is_speech(frame)) {
+                // A hint that does not fit the queue comes again.
+                let _ = self.news.try_send(VoiceNews::TalkingWhileMuted);
+            }
+            return frame.fill(0.0);
+        }
+        let (open, pause) = match self.transmit {
+            Transmit::Always => return,
+            Transmit::OnVoice => {
+                let speech = self.activity.is_speech(frame);
+                (speech, !speech)
+            }
+            Transmit::OnKey { down } => (down, !self.activity.is_speech(frame)),
+        };
+        self.talk_gate.process(frame, open, pause);
     }
 
     /// Jitter buffers → mix → speaker, as long as the speaker's ring has room below its target.
     fn play(&mut self) {
         let Some(mut speaker) = self.speaker.take() else { return };
+        speaker.follow_callbacks();
         for _ in 0..MAX_STEPS_PER_WAKE {
             if !speaker.wants_more() {
                 break;
@@ -333,6 +377,9 @@ impl VoiceLoop {
             let mixed = self.mixed_step();
             // Only what is really played can come back as an echo.
             self.apm.process_render(&mixed);
+            if let Some(echo) = &mut self.echo {
+                echo.hear(&mixed);
+            }
             speaker.push(&mixed);
         }
         self.speaker = Some(speaker);
@@ -379,49 +426,6 @@ impl VoiceLoop {
             // The engine reads a report a second; one that does not fit is superseded by the next.
             let _ = self.news.try_send(VoiceNews::Report { key: peer.key, report });
         }
-    }
-}
-
-impl Microphone {
-    /// Fills `samples` when so many have been captured.
-    fn next_samples(&mut self, samples: &mut [f32]) -> bool {
-        if let Ok(chunk) = self.samples.read_chunk(self.samples.slots()) {
-            let (first, second) = chunk.as_slices();
-            self.resampler.push(first);
-            self.resampler.push(second);
-            chunk.commit_all();
-        }
-        self.resampler.pull(samples)
-    }
-}
-
-impl Speaker {
-    /// The ring must hold what the next callback takes, and a little for our own lateness.
-    fn wants_more(&self) -> bool {
-        let margin = self.rate_hz / 1000 * PLAYOUT_MARGIN_MS;
-        let callback = self.health.callback_frames();
-        self.waiting() < (callback + margin) as usize
-    }
-
-    fn push(&mut self, samples: &[f32]) {
-        self.resampler.push(samples);
-        let ready = self.resampler.available().min(self.samples.slots());
-        if let Ok(mut chunk) = self.samples.write_chunk(ready) {
-            let (first, second) = chunk.as_mut_slices();
-            self.resampler.pull(first);
-            self.resampler.pull(second);
-            chunk.commit_all();
-        }
-    }
-
-    /// Samples in the ring.
-    fn waiting(&self) -> usize {
-        self.samples.buffer().capacity() - self.samples.slots()
-    }
-
-    fn delay_ms(&self) -> f32 {
-        let ring = self.waiting() as f32 * 1000.0 / self.rate_hz as f32;
-        ring + self.health.device_latency().as_secs_f32() * 1e3
     }
 }
 
