@@ -9,7 +9,7 @@
 //! | [`identity`] | person key, links, Noise session, blinding, safety words | base |
 //! | [`voice`] | DSP on 10 ms frames: echo, noise, gain, Opus, jitter buffer, mixer, level | base |
 //! | [`audio`] | sound in and out: devices, WAV files, silence | base, identity |
-//! | [`nat`] | STUN: what the network between us looks like | base, identity |
+//! | [`nat`] | STUN, NAT discovery: what the network between us looks like | base, identity |
 //! | [`link`] | one media connection to one peer: ICE, DTLS-SRTP, data channel | base, identity, nat |
 //! | [`superpeer`] | what a reachable peer does for others: STUN and media relay (TURN) | base, identity, nat |
 //! | [`rendezvous`] | DHT: publish and look up presence, ring a peer through super-peers | base, identity |

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::settings::{AnswerSettings, AudioSettings, CallSettings, DemoSettings, NetworkSettings};
+use super::settings::{AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings};
 
 /// Peer-to-peer voice calls with nobody in between.
 ///
 /// Without a verb the desktop client opens. Options can also be written in config.toml in the profile, under the same
-/// names without the dashes, in the sections [network], [audio], [call], [answer] and [demo]; the command line wins.
+/// names without the dashes, in the sections [network], [audio], [call], [answer], [doctor] and [demo]; the command line wins.
 #[derive(Debug, Parser)]
 #[command(name = "twocans", version, max_term_width = 110, hide_possible_values = true)]
 #[command(subcommand_help_heading = "Verbs", subcommand_value_name = "VERB", disable_help_subcommand = true)]
@@ -107,6 +107,15 @@ pub enum Verb {
     Demo {
         #[command(flatten)]
         demo: DemoSettings,
+    },
+    /// Can I be called? One line per check, with what to do about it
+    Doctor {
+        #[command(flatten)]
+        doctor: DoctorSettings,
+        #[command(flatten)]
+        network: NetworkSettings,
+        #[command(flatten)]
+        audio: AudioSettings,
     },
     /// List sound devices and their ids
     Devices,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::exit::usage;
-use super::settings::{AnswerSettings, AudioSettings, CallSettings, DemoSettings, NetworkSettings};
+use super::settings::{AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings};
 use crate::engine::Failure;
 
 /// Its name inside the profile.
@@ -24,6 +24,7 @@ pub struct ConfigFile {
     pub audio: AudioSettings,
     pub call: CallSettings,
     pub answer: AnswerSettings,
+    pub doctor: DoctorSettings,
     pub demo: DemoSettings,
 }
 
@@ -161,6 +162,9 @@ no-answer = false
 once = true
 seconds = 30
 
+[doctor]
+mapping-lifetime = 120
+
 [demo]
 out = "/tmp/demo"
 "#;
@@ -173,7 +177,7 @@ out = "/tmp/demo"
         assert_eq!(file.call.seconds, Some(Seconds(Duration::from_millis(2500))));
 
         let known: toml::Table = FULL.parse().unwrap();
-        let sections = ["network", "audio", "call", "answer", "demo"];
+        let sections = ["network", "audio", "call", "answer", "doctor", "demo"];
         let keys: Vec<_> = sections.iter().flat_map(|section| known[*section].as_table().unwrap().keys()).collect();
         for option in crate::cli::args::option_names() {
             let global = ["home", "json", "log", "help", "version"].contains(&option.as_str());

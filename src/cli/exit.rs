@@ -48,8 +48,9 @@ impl From<FailureKind> for Exit {
     }
 }
 
-/// What a call that ended for `reason` means for the one who dialled `peer`; `None` when it ended as calls should.
-pub fn failure_of(reason: EndReason, peer: &str) -> Option<Failure> {
+/// What a call that ended for `reason` means for the one who dialled `peer`, with the `cause` if it is known; `None`
+/// when it ended as calls should.
+pub fn failure_of(reason: EndReason, peer: &str, cause: Option<&str>) -> Option<Failure> {
     use EndReason as R;
     let (kind, retry, detail) = match reason {
         R::HangUp | R::RemoteHangUp | R::TimeLimit | R::Cancelled | R::Shutdown => return None,
@@ -66,10 +67,13 @@ pub fn failure_of(reason: EndReason, peer: &str) -> Option<Failure> {
         R::Unreachable => (
             FailureKind::Unreachable,
             Retry::Later,
-            format!(
-                "{peer} could not be reached: they may just have gone offline, or no node answers over your network. \
-                 Try again in a minute."
-            ),
+            match cause {
+                Some(cause) => format!("{peer} could not be reached: {cause}; `twocans doctor` says more."),
+                None => format!(
+                    "{peer} could not be reached: they may just have gone offline, or no node answers over your \
+                     network. Try again in a minute."
+                ),
+            },
         ),
         R::ConnectionLost => (
             FailureKind::ConnectionLost,
@@ -108,7 +112,17 @@ mod tests {
     use super::*;
 
     fn exit_of(reason: EndReason) -> u8 {
-        failure_of(reason, "Alice").map_or(Exit::Fine, |failure| failure.kind.into()) as u8
+        failure_of(reason, "Alice", None).map_or(Exit::Fine, |failure| failure.kind.into()) as u8
+    }
+
+    #[test]
+    fn a_known_cause_is_told() {
+        let failure = failure_of(EndReason::Unreachable, "Alice", Some("this network blocks UDP")).unwrap();
+        assert!(
+            failure.detail.starts_with("Alice could not be reached: this network blocks UDP;"),
+            "{}",
+            failure.detail
+        );
     }
 
     #[test]

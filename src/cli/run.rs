@@ -109,6 +109,13 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
             let folder = demo.over(config.demo).out.unwrap_or_else(|| PathBuf::from("twocans-demo"));
             block_on(verbs::demo::run(&folder, out))
         }
+        Verb::Doctor { doctor, network, audio } => {
+            if let Some(exit) = verbs::doctor::run_elsewhere(home, out)? {
+                return Ok(exit);
+            }
+            let options = resolve::online(home, true, network.over(config.network), audio.over(config.audio))?;
+            block_on(verbs::doctor::run(options, doctor.over(config.doctor), out))
+        }
         Verb::Devices => verbs::devices::run(out),
         Verb::Status => running("status", RemoteVerb::Status, out),
         Verb::Mute => running("mute", RemoteVerb::Mute, out),
@@ -133,6 +140,7 @@ pub(super) fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Res
 fn keeps_logs(verb: &Verb) -> bool {
     match verb {
         Verb::Node { .. } | Verb::Call { .. } | Verb::Answer { .. } | Verb::Echo { .. } | Verb::Lookup { .. } => true,
+        Verb::Doctor { .. } => true,
         Verb::Contacts { .. } | Verb::History { .. } => true,
         Verb::Id | Verb::Demo { .. } | Verb::Devices | Verb::Status | Verb::Mute | Verb::Unmute => false,
         Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen | Verb::Hangup => false,

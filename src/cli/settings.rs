@@ -200,6 +200,16 @@ settings! {
 }
 
 settings! {
+    /// `[doctor]`.
+    DoctorSettings, "Doctor" {
+        /// Find out how long the router keeps an idle mapping, up to so many seconds; takes as long [default: not tried]
+        #[arg(long, value_name = "S")]
+        #[serde(deserialize_with = "text")]
+        mapping_lifetime: Option<Seconds>,
+    }
+}
+
+settings! {
     /// `[demo]`.
     DemoSettings, "Demo" {
         /// Where the two received WAV files go [default: ./twocans-demo]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::{Check, Diagnosis, NetworkReport};
 use crate::audio::AudioRole;
 use crate::base::{CallId, EndReason, NodeId, Person};
 use crate::identity::Link;
@@ -79,6 +80,11 @@ pub enum CommandKind {
     ListHistory {
         limit: u32,
     },
+    /// "Can I be called?" Each [`Event::Checked`] follows as soon as it is known; finishes with [`Reply::Diagnosis`].
+    Diagnose {
+        /// Find out how long the NAT keeps an idle mapping, up to this time; takes as long.
+        mapping_lifetime: Option<Duration>,
+    },
     /// Say goodbye to everybody, withdraw presence, stop. Nothing is accepted after it.
     Shutdown,
 }
@@ -93,6 +99,7 @@ pub enum Reply {
     Lookup(LookupReport),
     Contacts(Vec<Contact>),
     History(Vec<HistoryEntry>),
+    Diagnosis(Box<Diagnosis>),
 }
 
 /// What the DHT says of a person.
@@ -219,9 +226,13 @@ pub enum Event {
         call: CallId,
         peer: Person,
         reason: EndReason,
+        /// Why nothing came through, where that is known: a clause for the sentence that tells the end.
+        cause: Option<String>,
         talked: Duration,
         summary: Summary,
     },
+    /// One check of a diagnosis is done.
+    Checked(Check),
     /// Something failed that no command asked for (a device that died, a store that is full).
     Failed(Failure),
     CommandFinished {
@@ -382,6 +393,8 @@ pub struct Snapshot {
     pub talk_key: bool,
     pub deafened: bool,
     pub contacts: Vec<Contact>,
+    /// What the last diagnosis found out about the network; `None` before the first.
+    pub network: Option<NetworkReport>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -3,6 +3,7 @@
 mod api;
 mod clock;
 mod desk;
+mod doctor;
 mod handle;
 mod link_task;
 mod options;
@@ -22,17 +23,19 @@ pub mod whom;
 pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;
 pub use crate::link::TurnServer;
+pub use crate::nat::{Filtering, Mapping, MappingLifetime, NatKind, NatReport, Seen};
 pub use crate::store::{Contact, HistoryEntry};
 pub use api::{
     CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind,
     LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, Stamped, Summary,
 };
 pub use clock::MonotonicClock;
+pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};
 pub use handle::{Engine, Events, SendError};
 pub use options::{
     AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
     TransmitMode,
 };
 pub use profile::my_link;
-pub use remote::{RemoteVerb, ask_running};
+pub use remote::{RemoteVerb, ask_running, diagnose_running};
 pub use start::devices;

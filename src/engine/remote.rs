@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Failure, FailureKind, Retry};
+use super::{Diagnosis, Failure, FailureKind, Retry};
 use crate::control::{ControlClient, ControlError, Request, Response};
 
 /// What a running process does for another one of the same profile.
@@ -23,6 +23,8 @@ pub enum RemoteVerb {
     Deafen,
     Undeafen,
     HangUp,
+    /// Answers with a [`Diagnosis`].
+    Diagnose,
     /// Dial.
     Call {
         link: String,
@@ -44,6 +46,11 @@ pub fn ask_running(home: &Path, verb: &RemoteVerb) -> Result<Option<Value>, Fail
         Err(ControlError::NobodyThere) => Ok(None),
         Err(why) => Err(internal(why)),
     }
+}
+
+/// "Can I be called?", asked of the process that holds the profile; `None` when nobody does. Blocks for at most 20 s.
+pub fn diagnose_running(home: &Path) -> Result<Option<Diagnosis>, Failure> {
+    ask_running(home, &RemoteVerb::Diagnose)?.map(serde_json::from_value).transpose().map_err(internal)
 }
 
 fn to_request(verb: &RemoteVerb) -> Result<Request, Failure> {

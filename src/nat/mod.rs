@@ -1,19 +1,36 @@
-//! What the network between us looks like: STUN (RFC 8489).
+//! What the network between us looks like: STUN (RFC 8489), NAT behaviour discovery (RFC 5780), and what follows from it
+//! for a call (RFC 4787).
 //!
 //! This is the only room that names `rtc-stun` (as `rtc::stun`): others get bytes and addresses, never its types.
 //!
+//! - [`discover`] asks STUN servers and brings a [`NatReport`]; [`likely_path`] tells from two of them which way a call
+//!   will take;
+//! - [`StunServer`] is the service that a reachable peer offers others; [`StunService`] is what it says, and [`answer`]
+//!   the same for a server with one address;
+//! - [`Client`] repeats requests until they are answered, and [`Discovery`] is the whole of RFC 5780 on top of it;
 //! - [`binding_request`] and [`mapped_address`] are a client's two halves: "how do you see me?" and the reply;
-//! - [`answer`] is the whole of a stateless STUN server: a datagram in, a datagram out;
 //! - [`is_authentic_request`] tells a connectivity check (RFC 8445 §7.3) that knows the password from one that does not;
 //! - [`transaction_id`], [`is_request`] and [`is_response`] say whose a datagram is on a socket that many share.
 //!
-//! Everything here is pure and takes hostile bytes: no input panics, and what is not well formed is refused.
+//! All but `shell` is pure and takes hostile bytes: no input panics, and what is not well formed is refused.
 
+mod client;
+mod discovery;
 mod framing;
+mod path;
+mod report;
+mod service;
+mod shell;
 mod stun;
 
+pub use client::{Client, Outcome, Question, Retransmission, TooMany, Transmit};
+pub use discovery::{Discovery, Setup, Timing};
 pub use framing::{STREAM_HEADER, StreamMessage, padded_length, stream_message};
+pub use path::{LikelyPath, likely_path};
+pub use report::{Filtering, Mapping, MappingLifetime, NatKind, NatReport, Seen, classify_mapping};
+pub use service::{Answer, StunService};
+pub use shell::{DiscoverConfig, StunServer, discover, has_global_ipv6};
 pub use stun::{
-    StunError, TransactionId, answer, binding_request, is_authentic_request, is_request, is_response, mapped_address,
-    transaction_id,
+    Binding, StunError, TransactionId, Wishes, answer, binding, binding_request, binding_request_with,
+    is_authentic_request, is_request, is_response, mapped_address, transaction_id,
 };

@@ -1,24 +1,50 @@
 //! STUN messages as bytes (RFC 8489), over the codec of `rtc-stun`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rtc::crypto;
-use rtc::stun::attributes::{ATTR_USERNAME, ATTR_XORMAPPED_ADDRESS};
-use rtc::stun::error_code::ErrorCodeAttribute;
+use rtc::stun::addr::MappedAddress;
+use rtc::stun::attributes::{
+    ATTR_CHANGE_REQUEST, ATTR_MESSAGE_INTEGRITY, ATTR_MESSAGE_INTEGRITY_SHA256, ATTR_NONCE, ATTR_OTHER_ADDRESS,
+    ATTR_PASSWORD_ALGORITHM, ATTR_PRIORITY, ATTR_REALM, ATTR_RESPONSE_ORIGIN, ATTR_RESPONSE_PORT, ATTR_USE_CANDIDATE,
+    ATTR_USER_HASH, ATTR_USERNAME, ATTR_XORMAPPED_ADDRESS, AttrType, RawAttribute,
+};
+use rtc::stun::error_code::{CODE_UNKNOWN_ATTRIBUTE, ErrorCodeAttribute};
 use rtc::stun::fingerprint::FINGERPRINT;
 use rtc::stun::integrity::MessageIntegrity;
 pub use rtc::stun::message::TransactionId;
 use rtc::stun::message::{
     BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, Getter, Message, MessageType, Setter, is_stun_message,
 };
+use rtc::stun::uattrs::UnknownAttributes;
 use rtc::stun::xoraddr::XorMappedAddress;
 
+/// Unknown attributes that a refusal names; more would make it longer than the request is worth.
+const MAX_UNKNOWN: usize = 4;
 /// Longest STUN message that is looked at, bytes: RFC 8489 §6.1 keeps them within one datagram of the path MTU.
 const MAX_MESSAGE_LEN: usize = 1500;
 /// Bytes of XOR-MAPPED-ADDRESS before the address itself (RFC 8489 §14.2): reserved, family, port.
 const ADDRESS_PREFIX_LEN: usize = 4;
 const FAMILY_IPV4: u8 = 1;
 const FAMILY_IPV6: u8 = 2;
+/// Flags of CHANGE-REQUEST (RFC 5780 §7.2).
+const CHANGE_IP: u8 = 0x04;
+const CHANGE_PORT: u8 = 0x02;
+/// Attributes of the comprehension-required range (RFC 8489 §14) that a Binding request may carry. The ones without
+/// meaning for a server without credentials are passed over.
+const UNDERSTOOD: &[AttrType] = &[
+    ATTR_CHANGE_REQUEST,
+    ATTR_RESPONSE_PORT,
+    ATTR_USERNAME,
+    ATTR_USER_HASH,
+    ATTR_REALM,
+    ATTR_NONCE,
+    ATTR_PASSWORD_ALGORITHM,
+    ATTR_MESSAGE_INTEGRITY,
+    ATTR_MESSAGE_INTEGRITY_SHA256,
+    ATTR_PRIORITY,
+    ATTR_USE_CANDIDATE,
+];
 
 /// Why a datagram is not the STUN response that was hoped for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,19 +64,70 @@ pub enum StunError {
     NoAddress,
 }
 
+/// From where, and where to, a Binding request wants its response: RFC 5780 §7.2 and §7.5. The default is an ordinary
+/// response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// From the server's other IP address.
+    pub change_ip: bool,
+    /// From the server's other port.
+    pub change_port: bool,
+    /// To this port of the asker's IP address instead of the one the request came from.
+    pub response_port: Option<u16>,
+}
+
+/// What a Binding response says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    /// Where the request came from, as the server saw it.
+    pub mapped: SocketAddr,
+    /// The address from which the server answers a request to change IP and port (RFC 5780 §7.4); absent on servers
+    /// that have one address.
+    pub other: Option<SocketAddr>,
+}
+
+/// A Binding request as a server reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question {
+    pub transaction: TransactionId,
+    pub wishes: Wishes,
+    /// Attributes that must be understood and are not.
+    pub unknown: Vec<u16>,
+}
+
 /// A Binding request (RFC 8489 §3). `transaction` must be unpredictable: it is all that ties the response to us.
 pub fn binding_request(transaction: [u8; 12]) -> Vec<u8> {
-    encode(BINDING_REQUEST, TransactionId(transaction), &[Box::new(FINGERPRINT)]).unwrap_or_default()
+    binding_request_with(transaction, Wishes::default())
+}
+
+/// A Binding request with wishes about its response.
+pub fn binding_request_with(transaction: [u8; 12], wishes: Wishes) -> Vec<u8> {
+    let Wishes { change_ip, change_port, response_port } = wishes;
+    let mut attributes: Vec<Box<dyn Setter>> = Vec::new();
+    if change_ip || change_port {
+        let flags = (u8::from(change_ip) * CHANGE_IP) | (u8::from(change_port) * CHANGE_PORT);
+        attributes.push(raw(ATTR_CHANGE_REQUEST, vec![0, 0, 0, flags]));
+    }
+    if let Some([high, low]) = response_port.map(u16::to_be_bytes) {
+        attributes.push(raw(ATTR_RESPONSE_PORT, vec![high, low, 0, 0]));
+    }
+    attributes.push(Box::new(FINGERPRINT));
+    encode(BINDING_REQUEST, TransactionId(transaction), &attributes).unwrap_or_default()
 }
 
 /// Our address as the server saw it, from its response to the request of the same `transaction`.
 pub fn mapped_address(response: &[u8], transaction: [u8; 12]) -> Result<SocketAddr, StunError> {
+    binding(response, transaction).map(|binding| binding.mapped)
+}
+
+/// What the server says in its response to the request of the same `transaction`.
+pub fn binding(response: &[u8], transaction: [u8; 12]) -> Result<Binding, StunError> {
     let message = decode(response)?;
     if message.transaction_id.0 != transaction {
         return Err(StunError::Unrelated);
     }
     match message.typ {
-        BINDING_SUCCESS => read_address(&message),
+        BINDING_SUCCESS => Ok(Binding { mapped: read_address(&message)?, other: read_other_address(&message) }),
         BINDING_ERROR => {
             let mut code = ErrorCodeAttribute::default();
             code.get_from(&message).map_err(|_| StunError::Malformed)?;
@@ -68,6 +145,53 @@ pub fn answer(request: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
     let seen = XorMappedAddress { ip: from.ip(), port: from.port() };
     encode(BINDING_SUCCESS, message.transaction_id, &[Box::new(seen), Box::new(FINGERPRINT)])
 }
+
+/// Reads a Binding request; `None` for everything else.
+pub(super) fn question(datagram: &[u8]) -> Option<Question> {
+    let message = decode(datagram).ok().filter(|message| message.typ == BINDING_REQUEST)?;
+    let value = |attribute| message.get(attribute).ok();
+    let flags = value(ATTR_CHANGE_REQUEST).and_then(|value| value.get(3).copied()).unwrap_or(0);
+    let response_port =
+        value(ATTR_RESPONSE_PORT).and_then(|value| Some(u16::from_be_bytes([*value.first()?, *value.get(1)?])));
+    let attributes = message.attributes.0.iter().map(|attribute| attribute.typ);
+    let unknown = attributes.filter(|kind| kind.required() && !UNDERSTOOD.contains(kind)).map(|kind| kind.value());
+    Some(Question {
+        transaction: message.transaction_id,
+        wishes: Wishes {
+            change_ip: flags & CHANGE_IP != 0,
+            change_port: flags & CHANGE_PORT != 0,
+            response_port: response_port.filter(|port| *port != 0),
+        },
+        unknown: unknown.take(MAX_UNKNOWN).collect(),
+    })
+}
+
+/// A response that tells who asked, from where it is sent, and where else this server answers (RFC 5780 §6.1).
+pub(super) fn success(
+    transaction: TransactionId,
+    seen: SocketAddr,
+    origin: SocketAddr,
+    other: Option<SocketAddr>,
+) -> Option<Vec<u8>> {
+    let mut attributes: Vec<Box<dyn Setter>> = vec![
+        Box::new(XorMappedAddress { ip: seen.ip(), port: seen.port() }),
+        raw(ATTR_RESPONSE_ORIGIN, plain_address(origin)?),
+    ];
+    if let Some(other) = other {
+        attributes.push(raw(ATTR_OTHER_ADDRESS, plain_address(other)?));
+    }
+    attributes.push(Box::new(FINGERPRINT));
+    encode(BINDING_SUCCESS, transaction, &attributes)
+}
+
+/// The refusal of attributes that are not understood or cannot be served (RFC 8489 §6.3.1, error 420).
+pub(super) fn refusal(transaction: TransactionId, unknown: &[u16]) -> Option<Vec<u8>> {
+    let unknown = UnknownAttributes(unknown.iter().copied().map(AttrType).collect());
+    encode(BINDING_ERROR, transaction, &[Box::new(CODE_UNKNOWN_ATTRIBUTE), Box::new(unknown), Box::new(FINGERPRINT)])
+}
+
+/// The attribute that a server without a second address refuses.
+pub(super) const CHANGE_REQUEST: u16 = ATTR_CHANGE_REQUEST.0;
 
 /// Whether the datagram is a Binding request whose USERNAME names `our_fragment` as its receiver and whose
 /// MESSAGE-INTEGRITY was made with `our_password`: a connectivity check by somebody who read our description
@@ -126,23 +250,45 @@ fn decode(datagram: &[u8]) -> Result<Message, StunError> {
     Ok(message)
 }
 
-/// The codec pads a short address with zeros, so the length is checked here first.
 fn read_address(message: &Message) -> Result<SocketAddr, StunError> {
-    let value = message.get(ATTR_XORMAPPED_ADDRESS).map_err(|_| StunError::NoAddress)?;
+    check_address(message, ATTR_XORMAPPED_ADDRESS).ok_or(StunError::NoAddress)?;
+    let mut address = XorMappedAddress::default();
+    address.get_from(message).map_err(|_| StunError::NoAddress)?;
+    usable(address.ip, address.port).ok_or(StunError::NoAddress)
+}
+
+/// OTHER-ADDRESS, which is not obscured (RFC 5780 §7.4). One that nobody could answer from is none.
+fn read_other_address(message: &Message) -> Option<SocketAddr> {
+    check_address(message, ATTR_OTHER_ADDRESS)?;
+    let mut address = MappedAddress::default();
+    address.get_from_as(message, ATTR_OTHER_ADDRESS).ok()?;
+    usable(address.ip, address.port)
+}
+
+/// The codec pads a short address with zeros, so the length is checked here first.
+fn check_address(message: &Message, attribute: AttrType) -> Option<()> {
+    let value = message.get(attribute).ok()?;
     let address_len = match value.get(1) {
         Some(&FAMILY_IPV4) => 4,
         Some(&FAMILY_IPV6) => 16,
-        _ => return Err(StunError::NoAddress),
+        _ => return None,
     };
-    if value.len() != ADDRESS_PREFIX_LEN + address_len {
-        return Err(StunError::NoAddress);
-    }
-    let mut address = XorMappedAddress::default();
-    address.get_from(message).map_err(|_| StunError::NoAddress)?;
-    if address.port == 0 || address.ip.is_unspecified() || address.ip.is_multicast() {
-        return Err(StunError::NoAddress);
-    }
-    Ok(SocketAddr::new(address.ip, address.port))
+    (value.len() == ADDRESS_PREFIX_LEN + address_len).then_some(())
+}
+
+fn usable(ip: IpAddr, port: u16) -> Option<SocketAddr> {
+    (port != 0 && !ip.is_unspecified() && !ip.is_multicast()).then(|| SocketAddr::new(ip, port))
+}
+
+/// The value of an address attribute that is not obscured (RFC 8489 §14.1).
+fn plain_address(address: SocketAddr) -> Option<Vec<u8>> {
+    let mut message = Message::new();
+    MappedAddress { ip: address.ip(), port: address.port() }.add_to_as(&mut message, ATTR_OTHER_ADDRESS).ok()?;
+    message.get(ATTR_OTHER_ADDRESS).ok()
+}
+
+fn raw(kind: AttrType, value: Vec<u8>) -> Box<dyn Setter> {
+    Box::new(RawAttribute { typ: kind, length: 0, value })
 }
 
 #[cfg(test)]
@@ -233,11 +379,42 @@ mod tests {
         assert!(matches!(mapped_address(&message.raw, TRANSACTION), Err(StunError::Refused(_))));
     }
 
+    #[test]
+    fn wishes_are_read_as_they_were_written() {
+        for (change_ip, change_port, response_port) in
+            [(false, false, None), (true, false, None), (false, true, Some(9)), (true, true, Some(65_535))]
+        {
+            let wishes = Wishes { change_ip, change_port, response_port };
+            let read = question(&binding_request_with(TRANSACTION, wishes)).unwrap();
+            assert_eq!((read.wishes, read.transaction.0, read.unknown), (wishes, TRANSACTION, vec![]));
+        }
+        // RFC 5780 §7.2: the flags are the third and second lowest bits.
+        let both =
+            binding_request_with(TRANSACTION, Wishes { change_ip: true, change_port: true, response_port: None });
+        assert_eq!(both[20..28], [0, 3, 0, 4, 0, 0, 0, 6]);
+    }
+
+    #[test]
+    fn the_other_address_is_read_in_both_families() {
+        let (seen, origin): (SocketAddr, SocketAddr) =
+            ("192.0.2.1:5".parse().unwrap(), "192.0.2.9:3478".parse().unwrap());
+        for other in ["203.0.113.2:3479", "[2001:db8::2]:3479"] {
+            let other: SocketAddr = other.parse().unwrap();
+            let response = success(TransactionId(TRANSACTION), seen, origin, Some(other)).unwrap();
+            assert_eq!(binding(&response, TRANSACTION), Ok(Binding { mapped: seen, other: Some(other) }));
+        }
+        for nobody in ["203.0.113.2:0", "0.0.0.0:3479", "224.0.0.1:3479"] {
+            let response = success(TransactionId(TRANSACTION), seen, origin, nobody.parse().ok()).unwrap();
+            assert_eq!(binding(&response, TRANSACTION), Ok(Binding { mapped: seen, other: None }), "{nobody}");
+        }
+    }
+
     fn exercise(datagram: &[u8]) {
         let from = "127.0.0.1:9".parse().unwrap();
         let _ = mapped_address(datagram, TRANSACTION);
         let _ = is_authentic_request(datagram, "evtj", RFC_5769_PASSWORD);
         let _ = transaction_id(datagram);
+        let _ = question(datagram);
         if let Some(response) = answer(datagram, from) {
             assert!(response.len() <= 44);
         }

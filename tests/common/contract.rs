@@ -70,6 +70,8 @@ const FAILURE_KINDS: Kind = Kind::OneOf(&[
     "internal",
 ]);
 
+const DEPENDENCE: Kind = Kind::OneOf(&["endpoint_independent", "address_dependent", "address_and_port_dependent"]);
+
 const SUMMARY: Kind = Kind::Object(&[
     ("loss", Kind::Share, NULLABLE),
     ("concealed", Kind::Share, NULLABLE),
@@ -201,6 +203,35 @@ const EVENTS: &[(&str, &[Field])] = &[
             ("loss", Kind::Share, NULLABLE),
             ("delay_ms", Kind::Number, NULLABLE),
             ("quality", Kind::Number, NULLABLE),
+        ],
+    ),
+    (
+        "check",
+        &[
+            ("what", Kind::Text, KNOWN),
+            ("verdict", Kind::OneOf(&["fine", "warning", "problem", "unknown"]), KNOWN),
+            ("finding", Kind::Text, KNOWN),
+            ("remedy", Kind::Text, NULLABLE),
+        ],
+    ),
+    (
+        "diagnosis",
+        &[
+            ("callable", Kind::Flag, KNOWN),
+            ("reach", Kind::OneOf(&["direct", "relayed", "unclear", "nowhere"]), KNOWN),
+            ("answer", Kind::Text, KNOWN),
+            ("connections", Kind::Number, KNOWN),
+            ("acks", Kind::Number, KNOWN),
+            ("super_peers", Kind::Number, KNOWN),
+            ("stun_servers", Kind::Number, KNOWN),
+            ("public_ipv4", Kind::Text, NULLABLE),
+            ("public_ipv6", Kind::Text, NULLABLE),
+            ("udp_blocked", Kind::Flag, NULLABLE),
+            ("nat", Kind::Text, NULLABLE),
+            ("mapping", DEPENDENCE, NULLABLE),
+            ("filtering", DEPENDENCE, NULLABLE),
+            ("hairpin", Kind::Flag, NULLABLE),
+            ("mapping_lifetime_s", Kind::Number, NULLABLE),
         ],
     ),
     (

@@ -77,6 +77,10 @@ pub enum NatKind {
     PortRestricted,
     /// Address-and-port-dependent mapping and filtering.
     Symmetric,
+    /// Port restricted, and hosts behind it reach each other at its public address (RFC 4787 §6).
+    Hairpin,
+    /// Only TCP gets out.
+    UdpBlocked,
 }
 
 /// A network namespace: one machine of the laboratory.
@@ -158,6 +162,33 @@ impl Lab {
     pub fn site(&self, name: &str, wan: Ipv4Addr, lan: [u8; 3], kind: NatKind) -> Site {
         let router = add_namespace(name);
         self.attach(&router, name, &[wan]);
+        let site = Self::site_of(router, name, wan, lan, kind);
+        if kind == NatKind::None {
+            let [a, b, c] = lan;
+            self.core.ip(&[format!("route add {a}.{b}.{c}.0/24 via {wan} dev w{name}")]);
+        }
+        site
+    }
+
+    /// A router on the LAN of another one, where its address ends in `number`: two NATs in a row.
+    pub fn site_behind(&self, outer: &Site, name: &str, number: u8, lan: [u8; 3], kind: NatKind) -> Site {
+        assert!(kind != NatKind::None, "the outer router knows no way to a LAN that is not translated");
+        let router = add_namespace(name);
+        let [a, b, c] = outer.lan;
+        outer.router.ip(&[
+            format!("link add l{name} type veth peer name wan netns {name}"),
+            format!("link set l{name} master lan up"),
+        ]);
+        router.ip(&[
+            "link set wan up".to_owned(),
+            format!("addr add {a}.{b}.{c}.{number}/24 dev wan"),
+            format!("route add default via {a}.{b}.{c}.1"),
+        ]);
+        Self::site_of(router, name, Ipv4Addr::new(a, b, c, number), lan, kind)
+    }
+
+    /// Makes a router of a machine whose interface `wan` is up.
+    fn site_of(router: Netns, name: &str, wan: Ipv4Addr, lan: [u8; 3], kind: NatKind) -> Site {
         let [a, b, c] = lan;
         router.ip(&[
             "link add lan type bridge".to_owned(),
@@ -165,10 +196,7 @@ impl Lab {
             "link set lan up".to_owned(),
         ]);
         make_router(&router);
-        if kind == NatKind::None {
-            self.core.ip(&[format!("route add {a}.{b}.{c}.0/24 via {wan} dev w{name}")]);
-        }
-        router.nft(&nat_rules(kind));
+        router.nft(&nat_rules(kind, wan));
         Site { router, wan, name: name.to_owned(), lan }
     }
 
@@ -280,7 +308,7 @@ fn make_router(machine: &Netns) {
 ///
 /// The input chain drops what nobody asked for, as home routers do: a router that answers instead takes the
 /// connection-tracking tuple of an early hole-punching packet for itself and spoils the punch.
-fn nat_rules(kind: NatKind) -> String {
+fn nat_rules(kind: NatKind, wan: Ipv4Addr) -> String {
     if kind == NatKind::None {
         return "table ip nat_lab { }\n".to_owned();
     }
@@ -290,6 +318,7 @@ fn nat_rules(kind: NatKind) -> String {
         NatKind::Symmetric => "ip protocol udp masquerade random,fully-random\n masquerade",
         _ => "masquerade",
     };
+    let hairpin = format!("iifname \"lan\" ip daddr {wan} dnat ip addr . port to udp dport map @mapped");
     // External port → inside endpoint, learned from what leaves, refreshed by it.
     let (learn, admit) = match kind {
         NatKind::FullCone => (LEARN_MAPPING.to_owned(), "iifname \"wan\" dnat ip addr . port to udp dport map @mapped"),
@@ -299,8 +328,14 @@ fn nat_rules(kind: NatKind) -> String {
             ),
             "iifname \"wan\" udp dport . ip saddr @spoken_to dnat ip addr . port to udp dport map @mapped",
         ),
-        NatKind::None | NatKind::PortRestricted | NatKind::Symmetric => (String::new(), ""),
+        NatKind::Hairpin => (LEARN_MAPPING.to_owned(), hairpin.as_str()),
+        NatKind::None | NatKind::PortRestricted | NatKind::Symmetric | NatKind::UdpBlocked => (String::new(), ""),
     };
+    let turn_round = match kind {
+        NatKind::Hairpin => format!("iifname \"lan\" oifname \"lan\" ct status dnat snat to {wan}"),
+        _ => String::new(),
+    };
+    let outward = if kind == NatKind::UdpBlocked { "meta l4proto tcp" } else { "" };
     format!(
         r#"table ip nat_lab {{
   map mapped {{ type inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 60s; size 4096; }}
@@ -312,6 +347,7 @@ fn nat_rules(kind: NatKind) -> String {
     {admit}
   }}
   chain after {{ type nat hook postrouting priority 100; policy accept;
+    {turn_round}
     oifname != "wan" accept
     {masquerade}
   }}
@@ -323,7 +359,7 @@ fn nat_rules(kind: NatKind) -> String {
   chain forward {{ type filter hook forward priority 0; policy drop;
     ct state established,related accept
     ct status dnat accept
-    iifname "lan" oifname "wan" accept
+    iifname "lan" oifname "wan" {outward} accept
   }}
 }}
 "#

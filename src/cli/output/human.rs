@@ -9,7 +9,9 @@ use super::{Out, Output, Report, Side, tables};
 use crate::base::{CallId, Person};
 use crate::cli::exit::failure_of;
 use crate::cli::keys;
-use crate::engine::{EndReason, Event, Failure, MediaPath, PeerStats, Stamped, Summary};
+use crate::engine::{
+    Check, Diagnosis, EndReason, Event, Failure, MediaPath, PeerStats, Reach, Stamped, Summary, Verdict,
+};
 
 /// What a verb's user wants to read; the rest stays unsaid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -144,13 +146,21 @@ impl Human {
         self.say(&self.style.accent("☎"), &sentence);
     }
 
-    fn ended(&mut self, call: CallId, peer: &Person, reason: EndReason, talked: Duration, summary: &Summary) {
+    fn ended(
+        &mut self,
+        call: CallId,
+        peer: &Person,
+        reason: EndReason,
+        cause: Option<&str>,
+        talked: Duration,
+        summary: &Summary,
+    ) {
         self.peers.remove(&call);
         if self.call.as_ref().is_some_and(|live| live.call == call) {
             self.call = None;
         }
         let name = self.name(peer);
-        match failure_of(reason, &name).filter(|_| self.show.dialled) {
+        match failure_of(reason, &name, cause).filter(|_| self.show.dialled) {
             Some(failure) => self.failure(&failure),
             None => {
                 let mut sentence = sentences::end(reason, &name, talked);
@@ -164,6 +174,27 @@ impl Human {
                     _ => self.step(&sentence),
                 }
             }
+        }
+    }
+
+    /// One line, its columns under those of the other checks.
+    fn checked(&mut self, check: &Check) {
+        let mark = match check.verdict {
+            Verdict::Fine => self.style.good("✓"),
+            Verdict::Warning => self.style.warn("!"),
+            Verdict::Problem => self.style.bad("✗"),
+            Verdict::Unknown => self.style.dim("?"),
+        };
+        let label = format!("{:<14}", sentences::check(check.what));
+        let remedy = check.remedy.as_ref().map(|remedy| self.style.dim(&format!(" → {remedy}"))).unwrap_or_default();
+        self.say(&mark, &format!("{label}  {}{remedy}", check.finding));
+    }
+
+    fn diagnosis(&mut self, diagnosis: &Diagnosis) {
+        self.plain("");
+        match diagnosis.network.reach {
+            Reach::Direct | Reach::Relayed | Reach::Unclear => self.good(&diagnosis.answer),
+            Reach::Nowhere => self.bad(&diagnosis.answer),
         }
     }
 
@@ -288,9 +319,10 @@ impl Output for Human {
                     live.stats = Some(stats.clone());
                 }
             }
-            Event::Ended { call, peer, reason, talked, summary } => {
-                self.ended(*call, peer, *reason, *talked, summary);
+            Event::Ended { call, peer, reason, cause, talked, summary } => {
+                self.ended(*call, peer, *reason, cause.as_deref(), *talked, summary);
             }
+            Event::Checked(check) => self.checked(check),
             Event::Failed(failure) => self.failure(failure),
             Event::FrameLengthChanged { .. } | Event::Net(_) | Event::NodeStats(_) | Event::CommandFinished { .. } => {}
             Event::Lagged { .. } | Event::Stopped => {}
@@ -319,6 +351,7 @@ impl Output for Human {
                     found.requests
                 ));
             }
+            Report::Diagnosis(diagnosis) => self.diagnosis(diagnosis),
             Report::Devices(devices) => self.plain(&tables::devices(devices, style)),
             Report::Contacts(contacts) => self.plain(&tables::contacts(contacts, style)),
             Report::ContactChanged { what, person, name } => {

@@ -3,11 +3,17 @@
 use std::time::Instant;
 
 use super::line::{Line, ms_of};
-use super::names::{candidate_name, change_name, kind_name, reason_name, retry_name, role_name};
+use super::names::{
+    candidate_name, change_name, check_name, filtering_name, kind_name, mapping_name, nat_name, reach_name,
+    reason_name, retry_name, role_name, verdict_name,
+};
 use super::{DemoResult, Heard, Out, Output, Report, Side};
 use crate::base::Person;
 use crate::cli::clock;
-use crate::engine::{Event, Failure, MediaPath, MonotonicClock, NetTotals, NodeTotals, PeerStats, Stamped, Summary};
+use crate::engine::{
+    Diagnosis, Event, Failure, MediaPath, MonotonicClock, NetTotals, NetworkReport, NodeTotals, PeerStats, Seen,
+    Stamped, Summary,
+};
 
 /// Writes events as JSON lines and flushes each.
 pub struct Json {
@@ -89,6 +95,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::Net(_) => "net",
         Event::NodeStats(_) => "node_stats",
         Event::Ended { .. } => "ended",
+        Event::Checked(_) => "check",
         Event::Failed(_) => "failure",
         Event::Lagged { .. } => "lagged",
         Event::Stopped => "stopped",
@@ -136,12 +143,18 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         Event::Stats(stats) => stats_fields(line, stats),
         Event::Net(net) => net_fields(line, net),
         Event::NodeStats(node) => node_fields(line, node),
-        Event::Ended { call, peer, reason, talked, summary } => line
+        Event::Ended { call, peer, reason, cause, talked, summary } => line
             .text("call", call)
             .text("peer", peer)
             .put("reason", reason_name(*reason))
             .number("seconds", Some(talked.as_secs_f64()), 3)
-            .object("summary", summary_fields(summary)),
+            .object("summary", summary_fields(summary))
+            .put("cause", cause),
+        Event::Checked(check) => line
+            .put("what", check_name(check.what))
+            .put("verdict", verdict_name(check.verdict))
+            .put("finding", &check.finding)
+            .put("remedy", &check.remedy),
         Event::Failed(failure) => failure_fields(line, failure),
         Event::Lagged { missed } => line.put("missed", missed),
     }
@@ -234,6 +247,7 @@ fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
             let rows: Vec<Line> = rows.collect();
             ("devices", Box::new(move |line| line.objects("devices", rows)))
         }
+        Report::Diagnosis(diagnosis) => ("diagnosis", Box::new(move |line| diagnosis_fields(line, diagnosis))),
         Report::Contacts(contacts) => {
             let rows = contacts.iter().map(|contact| {
                 Line::new()
@@ -286,6 +300,29 @@ fn demo_fields(line: Line, result: &DemoResult) -> Line {
         .object("a", heard_fields(&result.a))
         .object("b", heard_fields(&result.b))
         .number("seconds", Some(result.took.as_secs_f64()), 1)
+}
+
+fn diagnosis_fields(line: Line, diagnosis: &Diagnosis) -> Line {
+    let NetworkReport { nat, connections, acks, super_peers, reach } = &diagnosis.network;
+    // NAT is a matter of IPv4 first.
+    let seen = nat.families().next();
+    let lifetime = seen.and_then(|seen| seen.mapping_lifetime);
+    let public = |seen: Option<Seen>| seen.map(|seen| seen.public.ip().to_string());
+    line.put("callable", &diagnosis.can_be_called())
+        .put("reach", reach_name(*reach))
+        .put("answer", &diagnosis.answer)
+        .put("connections", connections)
+        .put("acks", acks)
+        .put("super_peers", super_peers)
+        .put("stun_servers", &nat.servers)
+        .put("public_ipv4", &public(nat.ipv4))
+        .put("public_ipv6", &public(nat.ipv6))
+        .put("udp_blocked", &nat.udp_blocked)
+        .put("nat", &seen.map(|seen| nat_name(seen.kind())))
+        .put("mapping", &seen.and_then(|seen| seen.mapping).map(mapping_name))
+        .put("filtering", &seen.and_then(|seen| seen.filtering).map(filtering_name))
+        .put("hairpin", &seen.and_then(|seen| seen.hairpin))
+        .number("mapping_lifetime_s", lifetime.map(|lifetime| lifetime.at_least.as_secs_f64()), 0)
 }
 
 fn heard_fields(heard: &Heard) -> Line {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::base::Person;
-use crate::engine::{Contact, DeviceInfo, Failure, HistoryEntry, LookupReport, MonotonicClock, Stamped};
+use crate::engine::{Contact, DeviceInfo, Diagnosis, Failure, HistoryEntry, LookupReport, MonotonicClock, Stamped};
 use crate::identity::Link;
 
 pub use human::{Human, Show};
@@ -39,6 +39,8 @@ pub enum Report {
         found: LookupReport,
     },
     Devices(Vec<DeviceInfo>),
+    /// Can I be called? The checks have been told one by one.
+    Diagnosis(Box<Diagnosis>),
     Contacts(Vec<Contact>),
     /// One change of the address book.
     ContactChanged {

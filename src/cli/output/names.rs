@@ -1,7 +1,9 @@
 //! The contract's words for our enums.
 
 use super::Change;
-use crate::engine::{AudioRole, Candidate, EndReason, FailureKind, Retry};
+use crate::engine::{
+    AudioRole, Candidate, CheckKind, EndReason, FailureKind, Filtering, Mapping, NatKind, Reach, Retry, Verdict,
+};
 
 pub fn candidate_name(candidate: Candidate) -> &'static str {
     match candidate {
@@ -71,5 +73,67 @@ pub fn change_name(change: Change) -> &'static str {
         Change::Removed => "removed",
         Change::Blocked => "blocked",
         Change::Unblocked => "unblocked",
+    }
+}
+
+pub fn check_name(what: CheckKind) -> &'static str {
+    match what {
+        CheckKind::Dht => "dht",
+        CheckKind::SuperPeers => "super_peers",
+        CheckKind::Udp => "udp",
+        CheckKind::PublicAddress => "public_address",
+        CheckKind::Nat => "nat",
+        CheckKind::Ipv6 => "ipv6",
+        CheckKind::PortMapping => "port_mapping",
+        CheckKind::Devices => "devices",
+        CheckKind::MicrophoneLevel => "microphone_level",
+    }
+}
+
+pub fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Fine => "fine",
+        Verdict::Warning => "warning",
+        Verdict::Problem => "problem",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+pub fn reach_name(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Direct => "direct",
+        Reach::Relayed => "relayed",
+        Reach::Unclear => "unclear",
+        Reach::Nowhere => "nowhere",
+    }
+}
+
+pub fn mapping_name(mapping: Mapping) -> &'static str {
+    match mapping {
+        Mapping::EndpointIndependent => "endpoint_independent",
+        Mapping::AddressDependent => "address_dependent",
+        Mapping::AddressAndPortDependent => "address_and_port_dependent",
+    }
+}
+
+pub fn filtering_name(filtering: Filtering) -> &'static str {
+    match filtering {
+        Filtering::EndpointIndependent => "endpoint_independent",
+        Filtering::AddressDependent => "address_dependent",
+        Filtering::AddressAndPortDependent => "address_and_port_dependent",
+    }
+}
+
+pub fn nat_name(kind: NatKind) -> &'static str {
+    match kind {
+        NatKind::Open => "open",
+        NatKind::Firewall => "firewall",
+        NatKind::Untranslated => "untranslated",
+        NatKind::FullCone => "full_cone",
+        NatKind::AddressRestricted => "address_restricted",
+        NatKind::PortRestricted => "port_restricted",
+        NatKind::Cone => "cone",
+        NatKind::Symmetric => "symmetric",
+        NatKind::Unclear => "unclear",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{AudioRole, Candidate, EndReason, MediaPath, PeerStats, Summary};
+use crate::engine::{AudioRole, Candidate, CheckKind, EndReason, MediaPath, PeerStats, Summary};
 
 /// "0:07", "12:34", "1:02:03".
 pub fn timer(talked: Duration) -> String {
@@ -55,6 +55,21 @@ pub fn role(role: AudioRole) -> &'static str {
         AudioRole::Microphone => "microphone",
         AudioRole::Speaker => "speaker",
         AudioRole::Ring => "ring",
+    }
+}
+
+/// What is looked at, in at most 14 characters.
+pub fn check(what: CheckKind) -> &'static str {
+    match what {
+        CheckKind::Dht => "peers",
+        CheckKind::SuperPeers => "super-peers",
+        CheckKind::Udp => "UDP",
+        CheckKind::PublicAddress => "public address",
+        CheckKind::Nat => "NAT",
+        CheckKind::Ipv6 => "IPv6",
+        CheckKind::PortMapping => "port mapping",
+        CheckKind::Devices => "sound devices",
+        CheckKind::MicrophoneLevel => "microphone",
     }
 }
 

@@ -8,8 +8,8 @@ use crate::base::{CallId, NodeId};
 use crate::cli::clock;
 use crate::cli::exit::failure_of;
 use crate::engine::{
-    AudioRole, Candidate, CommandId, EndReason, Event, FailureKind, MediaPath, NetTotals, NodeTotals, PeerStats, Reply,
-    Retry, Summary,
+    AudioRole, Candidate, Check, CheckKind, CommandId, EndReason, Event, FailureKind, Mapping, MediaPath, NatReport,
+    NetTotals, NetworkReport, NodeTotals, PeerStats, Reach, Reply, Retry, Seen, Summary, Verdict,
 };
 
 const CALL: CallId = CallId::from_bytes([0xab; 16]);
@@ -70,7 +70,14 @@ fn summary() -> Summary {
 }
 
 fn ended(reason: EndReason, seconds: u64) -> Event {
-    Event::Ended { call: CALL, peer: alice(), reason, talked: Duration::from_secs(seconds), summary: summary() }
+    Event::Ended {
+        call: CALL,
+        peer: alice(),
+        reason,
+        cause: None,
+        talked: Duration::from_secs(seconds),
+        summary: summary(),
+    }
 }
 
 fn failure() -> Failure {
@@ -224,7 +231,7 @@ fn all() -> Vec<(Event, &'static str, String, &'static str)> {
             ended(EndReason::RemoteHangUp, 83),
             "ended",
             at_all(
-                r#""call":"C","peer":"P","reason":"remote_hangup","seconds":83.0,"summary":{"loss":0.002,"concealed":0.0,"delay_ms_p50":62.0,"delay_ms_p95":null,"quality":4.31}"#,
+                r#""call":"C","peer":"P","reason":"remote_hangup","seconds":83.0,"summary":{"loss":0.002,"concealed":0.0,"delay_ms_p50":62.0,"delay_ms_p95":null,"quality":4.31},"cause":null"#,
             ),
             "✓ Al hung up after 1:23. (quality good (4.3 of 4.5), loss 0.2 %, delay 62 ms)\n",
         ),
@@ -233,6 +240,17 @@ fn all() -> Vec<(Event, &'static str, String, &'static str)> {
             "failure",
             at_all(r#""kind":"device","retry":"after_user_action","message":"no microphone""#),
             "✗ No microphone.\n",
+        ),
+        (
+            Event::Checked(Check {
+                what: CheckKind::Nat,
+                verdict: Verdict::Warning,
+                finding: "symmetric".into(),
+                remedy: Some("wait".into()),
+            }),
+            "check",
+            at_all(r#""what":"nat","verdict":"warning","finding":"symmetric","remedy":"wait""#),
+            "! NAT             symmetric → wait\n",
         ),
         (Event::Lagged { missed: 7 }, "lagged", at_all(r#""missed":7"#), ""),
         (Event::Stopped, "stopped", String::new(), ""),
@@ -312,11 +330,11 @@ fn a_call_that_failed_is_told_once_and_with_a_remedy() {
     );
     human.introduce(alice(), "Alice");
     human.event(&Stamped { at, event: ended(EndReason::NoAnswer, 0) }, None);
-    human.report(&Report::CallFailure(failure_of(EndReason::NoAnswer, "Alice").unwrap()));
+    human.report(&Report::CallFailure(failure_of(EndReason::NoAnswer, "Alice", None).unwrap()));
     assert_eq!(shared.take(), "✗ Alice did not answer; try again later.\n");
 
     let mut json = Json::new(Box::new(shared.clone()), MonotonicClock::start());
-    json.report(&Report::CallFailure(failure_of(EndReason::NoAnswer, "Alice").unwrap()));
+    json.report(&Report::CallFailure(failure_of(EndReason::NoAnswer, "Alice", None).unwrap()));
     assert!(shared.take().contains(r#""kind":"no_answer","retry":"later","message":"Alice did not"#));
 }
 
@@ -346,6 +364,30 @@ fn the_live_line_is_drawn_over_and_only_on_terminals() {
     human.event(&Stamped { at, event: ended(EndReason::HangUp, 72) }, None);
     assert!(!human.ticks());
     assert!(shared.take().ends_with("delay 62 ms)\n"));
+}
+
+fn diagnosis(reach: Reach) -> Report {
+    let seen = Seen {
+        local: "192.168.1.2:5".parse().unwrap(),
+        public: "198.51.100.7:5".parse().unwrap(),
+        mapping: Some(Mapping::EndpointIndependent),
+        filtering: None,
+        hairpin: Some(true),
+        mapping_lifetime: None,
+    };
+    let nat = NatReport { servers: 2, ipv4: Some(seen), ipv6: None, udp_blocked: Some(false) };
+    let network = NetworkReport { nat, connections: 4, acks: 3, super_peers: 2, reach };
+    Report::Diagnosis(Box::new(Diagnosis { checks: Vec::new(), network, answer: "An answer.".into() }))
+}
+
+#[test]
+fn a_diagnosis_ends_with_its_answer() {
+    let (shared, failed) = (Shared::default(), Shared::default());
+    let mut human = Human::new(Box::new(shared.clone()), Box::new(failed.clone()), Style::PLAIN, Show::default());
+    human.report(&diagnosis(Reach::Direct));
+    assert_eq!((shared.take().as_str(), failed.take().as_str()), ("\n✓ An answer.\n", ""));
+    human.report(&diagnosis(Reach::Nowhere));
+    assert_eq!((shared.take().as_str(), failed.take().as_str()), ("\n", "✗ An answer.\n"));
 }
 
 #[test]
@@ -389,6 +431,15 @@ fn reports_have_stable_fields() {
             Report::Devices(vec![device]),
             r#""devices":[{"role":"input","id":"hw:1","name":"USB","rate_hz":44100,"channels":1,"default":true}]"#
                 .into(),
+        ),
+        (
+            diagnosis(Reach::Direct),
+            [
+                r#""callable":true,"reach":"direct","answer":"An answer.","connections":4,"acks":3,"super_peers":2,"#,
+                r#""stun_servers":2,"public_ipv4":"198.51.100.7","public_ipv6":null,"udp_blocked":false,"nat":"cone","#,
+                r#""mapping":"endpoint_independent","filtering":null,"hairpin":true,"mapping_lifetime_s":null"#,
+            ]
+            .concat(),
         ),
         (Report::Contacts(Vec::new()), r#""contacts":[]"#.into()),
         (Report::History { calls: Vec::new(), now_unix_s: 0 }, r#""calls":[]"#.into()),

@@ -246,7 +246,7 @@ impl Answer {
 fn exit_after(reason: EndReason) -> Exit {
     match reason {
         EndReason::Declined | EndReason::NoAnswer | EndReason::Busy => Exit::Fine,
-        reason => failure_of(reason, "").map_or(Exit::Fine, |failure| failure.kind.into()),
+        reason => failure_of(reason, "", None).map_or(Exit::Fine, |failure| failure.kind.into()),
     }
 }
 

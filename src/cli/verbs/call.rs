@@ -149,8 +149,10 @@ impl Dial {
             Event::Incoming { call, .. } if self.talk.as_ref().is_none_or(|talk| !talk.is(call)) => {
                 vec![Action::Command(CommandKind::Decline { call: *call })]
             }
-            Event::Ended { call, reason, .. } if self.talk.as_ref().is_some_and(|talk| talk.is(call)) => {
-                let Some(failure) = failure_of(*reason, &self.name) else { return vec![Action::Exit(Exit::Fine)] };
+            Event::Ended { call, reason, cause, .. } if self.talk.as_ref().is_some_and(|talk| talk.is(call)) => {
+                let Some(failure) = failure_of(*reason, &self.name, cause.as_deref()) else {
+                    return vec![Action::Exit(Exit::Fine)];
+                };
                 let exit = failure.kind.into();
                 vec![Action::Keys(false), Action::Say(Report::CallFailure(failure)), Action::Exit(exit)]
             }

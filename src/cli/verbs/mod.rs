@@ -5,6 +5,7 @@ pub mod call;
 pub mod contacts;
 pub mod demo;
 pub mod devices;
+pub mod doctor;
 pub mod history;
 pub mod id;
 pub mod lookup;

@@ -13,6 +13,7 @@ use super::reports::LastCounters;
 use crate::audio::Ringing;
 use crate::base::{CallId, EndReason, Person, SeqNo};
 use crate::call::{CallEvent, InviteReply, LinkNews as CallNews, Message, Quality, Route};
+use crate::engine::doctor::{self, Gathered};
 use crate::engine::link_task::{LinkJob, LinkNews, LinkTask};
 use crate::engine::relaying::{self, CallRelays};
 use crate::engine::ringer::Ringer;
@@ -60,6 +61,8 @@ pub(super) struct LiveCall {
     pub ringer: Option<Ringer>,
     /// Super-peers that relay for this call if need be.
     pub relays: CallRelays,
+    /// Which kinds of candidates our side has found.
+    pub gathered: Gathered,
     pub link: Option<Link>,
     pub link_stats: LinkStats,
     pub link_task: Option<LinkTask>,
@@ -126,6 +129,7 @@ impl Desk {
             dialling: None,
             ringer: None,
             relays: CallRelays::default(),
+            gathered: Gathered::default(),
             link: None,
             link_stats: LinkStats::default(),
             link_task: None,
@@ -202,7 +206,12 @@ impl Desk {
 
     fn handle_link_event(&mut self, call: CallId, event: LinkEvent, now: Instant) {
         match event {
-            LinkEvent::Candidate(candidate) => self.switchboard.local_candidate(call, Some(candidate), now),
+            LinkEvent::Candidate(candidate) => {
+                if let Some(live) = self.calls.get_mut(&call) {
+                    live.gathered.note(&candidate);
+                }
+                self.switchboard.local_candidate(call, Some(candidate), now);
+            }
             LinkEvent::EndOfCandidates => self.switchboard.local_candidate(call, None, now),
             LinkEvent::Connected(path) => {
                 self.note_path(call, &path);
@@ -426,7 +435,16 @@ impl Desk {
             tracing::warn!(%why, "the call is missing from the history");
         }
         let summary = live.tally.summary();
-        self.emit_at(now, Event::Ended { call, peer: live.peer, reason, talked, summary });
+        let cause = self.cause_of(&live, reason);
+        self.emit_at(now, Event::Ended { call, peer: live.peer, reason, cause, talked, summary });
+    }
+
+    /// Both wanted to talk, and no media path came about: what stood in the way, by what we know of our own end.
+    fn cause_of(&self, live: &LiveCall, reason: EndReason) -> Option<String> {
+        let wanted = reason == EndReason::Unreachable && live.answered_at.is_some();
+        let network = &self.options.network;
+        let (stun_is_set, nat) = (!network.stun.is_empty(), self.network.as_ref().map(|known| &known.nat));
+        wanted.then(|| doctor::cause_of_failure(nat, live.gathered, stun_is_set, network.relay_only))
     }
 
     /// Takes a call off the desk: its dial, its voice, its link. Goodbyes that are queued still leave.

@@ -1,6 +1,6 @@
 //! What each command does.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -8,18 +8,19 @@ use super::{Desk, DeskInput};
 use crate::base::{CallId, EndReason, Person};
 use crate::call::DialRefused;
 use crate::control::{Ask, Response};
+use crate::engine::doctor::{self, Asker, Patient};
 use crate::engine::remote::{self, RemoteVerb};
 use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
-    CallPhase, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind, LookupReport, Reply, Retry,
-    TransmitMode,
+    CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind, LookupReport,
+    Reply, Retry, TransmitMode,
 };
 use crate::identity::Link;
 use crate::store::StoreError;
 
 /// Ringing time of a call that another process asked for; as `--ring-timeout`'s default.
-const DEFAULT_RING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(45);
+const DEFAULT_RING_TIMEOUT: Duration = Duration::from_secs(45);
 
 impl Desk {
     pub(super) async fn obey(&mut self, command: Command) {
@@ -37,6 +38,7 @@ impl Desk {
                 Ok(()) => return,
                 Err(failure) => Err(failure),
             },
+            CommandKind::Diagnose { mapping_lifetime } => return self.diagnose(Asker::Command(id), mapping_lifetime),
             CommandKind::ListContacts => Ok(Reply::Contacts(self.contacts.clone())),
             CommandKind::AddContact { link, name } => self.add_contact(link, name).await,
             CommandKind::RenameContact { person, name } => {
@@ -71,7 +73,7 @@ impl Desk {
         self.emit(Event::CommandFinished { id, result });
     }
 
-    fn dial(&mut self, to: Link, ring_timeout: std::time::Duration, now: Instant) -> Result<CallId, Failure> {
+    fn dial(&mut self, to: Link, ring_timeout: Duration, now: Instant) -> Result<CallId, Failure> {
         let Some(rendezvous) = self.rendezvous.clone() else { return Err(offline()) };
         let call = CallId::from_bytes(random());
         let name = self.options.display_name.clone();
@@ -159,6 +161,50 @@ impl Desk {
         Ok(())
     }
 
+    /// Begins to look at everything; the result goes to whoever asked, and so does a refusal.
+    fn diagnose(&mut self, asker: Asker, mapping_lifetime: Option<Duration>) {
+        let rendezvous = match self.rendezvous.clone() {
+            None => return self.tell_diagnosis(asker, Err(offline())),
+            Some(_) if self.diagnosing => {
+                return self.tell_diagnosis(asker, Err(Failure::usage("a diagnosis is under way already")));
+            }
+            Some(rendezvous) => rendezvous,
+        };
+        self.diagnosing = true;
+        let patient = Patient {
+            options: self.options.clone(),
+            rendezvous,
+            snapshot: self.backstage.snapshot.subscribe(),
+            in_call: !self.calls.is_empty(),
+            mapping_lifetime,
+        };
+        let inbox = self.inbox.clone();
+        // Another process reads the checks with the result; here nobody asked for them.
+        let told = matches!(asker, Asker::Command(_)).then(|| inbox.clone());
+        tokio::spawn(async move {
+            let diagnosis = Box::new(doctor::examine(patient, told).await);
+            let _ = inbox.send(DeskInput::Diagnosed { asker, diagnosis }).await;
+        });
+    }
+
+    pub(super) fn diagnosed(&mut self, asker: Asker, diagnosis: Box<Diagnosis>) {
+        self.diagnosing = false;
+        self.network = Some(diagnosis.network.clone());
+        // Whoever reads the result finds the same in the snapshot.
+        self.publish_snapshot();
+        self.tell_diagnosis(asker, Ok(diagnosis));
+    }
+
+    fn tell_diagnosis(&self, asker: Asker, result: Result<Box<Diagnosis>, Failure>) {
+        match asker {
+            Asker::Command(id) => self.finish(id, result.map(Reply::Diagnosis)),
+            Asker::Process(ask) => {
+                let value = result.and_then(|diagnosis| serde_json::to_value(diagnosis).map_err(|why| internal(&why)));
+                ask.answer(respond(value));
+            }
+        }
+    }
+
     async fn add_contact(&mut self, link: Link, name: Option<String>) -> CommandResult {
         if link.person == self.me.person() {
             return Err(Failure::usage("that is your own link"));
@@ -177,17 +223,17 @@ impl Desk {
 
     /// Another process of this profile hands over its verb.
     pub(super) fn answer_ask(&mut self, ask: Ask) {
-        let response = match remote::from_request(&ask.request).and_then(|verb| self.do_for_another(verb)) {
-            Ok(value) => Response::Done(value),
-            Err(failure) => Response::refused(remote::name_of(failure.kind), &failure.detail),
-        };
-        ask.answer(response);
+        match remote::from_request(&ask.request) {
+            Ok(RemoteVerb::Diagnose) => self.diagnose(Asker::Process(ask), None),
+            verb => ask.answer(respond(verb.and_then(|verb| self.do_for_another(verb)))),
+        }
     }
 
     fn do_for_another(&mut self, verb: RemoteVerb) -> Result<serde_json::Value, Failure> {
         let now = Instant::now();
         match verb {
-            RemoteVerb::Status => {}
+            // A diagnosis takes its time and is answered when it is there.
+            RemoteVerb::Status | RemoteVerb::Diagnose => {}
             RemoteVerb::Mute => drop(self.set_muted(true)?),
             RemoteVerb::TalkKey { down } => drop(self.hold_talk_key(down)?),
             RemoteVerb::Unmute => drop(self.set_muted(false)?),
@@ -241,6 +287,17 @@ impl Desk {
             "calls": calls,
         })
     }
+}
+
+fn respond(result: Result<serde_json::Value, Failure>) -> Response {
+    match result {
+        Ok(value) => Response::Done(value),
+        Err(failure) => Response::refused(remote::name_of(failure.kind), &failure.detail),
+    }
+}
+
+fn internal(why: &impl std::fmt::Display) -> Failure {
+    Failure { kind: FailureKind::Internal, retry: Retry::Later, detail: why.to_string() }
 }
 
 fn phase_name(phase: CallPhase) -> &'static str {

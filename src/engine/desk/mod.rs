@@ -19,6 +19,7 @@ use tokio::time::{Interval, sleep_until};
 
 use self::calls::LiveCall;
 use super::clock::unix_now_s;
+use super::doctor::Asker;
 use super::handle::Backstage;
 use super::link_task::LinkNews;
 use super::relaying::RelayService;
@@ -26,7 +27,7 @@ use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundNews};
 use super::usage::UsageMeter;
 use super::voice_thread::VoiceNews;
-use super::{Event, Failure, LookupReport, Options, Snapshot, Stamped};
+use super::{Check, Diagnosis, Event, Failure, LookupReport, NetworkReport, Options, Snapshot, Stamped};
 use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
@@ -75,6 +76,11 @@ pub(super) enum DeskInput {
         report: LookupReport,
     },
     Totals(Totals),
+    Checked(Check),
+    Diagnosed {
+        asker: Asker,
+        diagnosis: Box<Diagnosis>,
+    },
 }
 
 /// What start-up has prepared.
@@ -125,6 +131,8 @@ pub(super) struct Desk {
     super_peer: bool,
     relay_service: RelayService,
     presence_acks: u32,
+    diagnosing: bool,
+    network: Option<NetworkReport>,
     stopping: bool,
 }
 
@@ -166,6 +174,8 @@ pub(super) async fn run(furniture: Furniture) {
         super_peer: false,
         relay_service,
         presence_acks: 0,
+        diagnosing: false,
+        network: None,
         stopping: false,
     };
     desk.switchboard.set_clock(unix_now_s().unsigned_abs(), Instant::now());
@@ -233,6 +243,8 @@ impl Desk {
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),
+            DeskInput::Checked(check) => self.emit(Event::Checked(check)),
+            DeskInput::Diagnosed { asker, diagnosis } => self.diagnosed(asker, diagnosis),
         }
     }
 
@@ -312,6 +324,7 @@ impl Desk {
             talk_key: self.talk_key == Some(true),
             deafened: self.deafened,
             contacts: self.contacts.clone(),
+            network: self.network.clone(),
         }
     }
 

@@ -22,7 +22,7 @@ fn connected(call: CallId) -> Event {
 }
 
 fn ended(call: CallId, reason: EndReason) -> Event {
-    Event::Ended { call, peer: bob(), reason, talked: Duration::ZERO, summary: Summary::default() }
+    Event::Ended { call, peer: bob(), reason, cause: None, talked: Duration::ZERO, summary: Summary::default() }
 }
 
 /// What the driver wants, in short.

@@ -128,7 +128,7 @@ fn give_up_on(event: &Event) -> Result<(), Failure> {
             let surprise = || internal(format!("the call ended too early ({reason:?})"));
             Err(match reason {
                 EndReason::HangUp | EndReason::RemoteHangUp => surprise(),
-                reason => failure_of(*reason, "Bob").unwrap_or_else(surprise),
+                reason => failure_of(*reason, "Bob", None).unwrap_or_else(surprise),
             })
         }
         Event::CommandFinished { result: Err(failure), .. } | Event::Failed(failure) => Err(failure.clone()),

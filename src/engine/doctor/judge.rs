@@ -1,0 +1,318 @@
+//! What the findings mean, in sentences. No clock, no socket: facts in, words out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Check, CheckKind, Reach, Verdict};
+use crate::nat::{Filtering, LikelyPath, Mapping, NatKind, NatReport, Seen, likely_path};
+
+/// Super-peers that hold a place for us: when one goes, another still rings us.
+pub(super) const ENOUGH_SUPER_PEERS: u32 = 2;
+/// Below this a microphone hears nothing at all, dBFS: the quietest rooms with the best microphones are above it.
+const SILENT_DBFS: f32 = -80.0;
+
+/// How the network of peers knows us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Presence {
+    /// This process wants to be called at all.
+    pub callable: bool,
+    pub acks: u32,
+    /// Until the first acknowledgement.
+    pub took: Duration,
+    pub connections: u32,
+    pub super_peers: u32,
+    pub is_super_peer: bool,
+    pub isolated: bool,
+}
+
+/// The sound devices that calls would use, by name, or why they cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SoundFacts {
+    pub microphone: Result<String, String>,
+    pub speaker: Result<String, String>,
+    pub ring: Result<(), String>,
+}
+
+fn check(what: CheckKind, verdict: Verdict, finding: impl Into<String>) -> Check {
+    Check { what, verdict, finding: finding.into(), remedy: None }
+}
+
+impl Check {
+    fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+/// "1 node", "3 nodes".
+fn count(number: u32, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+pub(super) fn dht(presence: &Presence) -> Check {
+    let of = |verdict, finding| check(CheckKind::Dht, verdict, finding);
+    match *presence {
+        Presence { acks: acks @ 1.., took, .. } => {
+            let keeps = if acks == 1 { "keeps" } else { "keep" };
+            of(Verdict::Fine, format!("{} {keeps} your presence (after {} ms)", count(acks, "node"), took.as_millis()))
+        }
+        Presence { connections: 0, isolated: true, .. } => {
+            of(Verdict::Problem, "no node answers on this machine".into())
+                .remedy("with --isolated name one on loopback with --bootstrap")
+        }
+        Presence { connections: 0, .. } => of(Verdict::Problem, "no node of the network answers".into())
+            .remedy("check your internet connection, or name a node with --bootstrap"),
+        Presence { connections, callable: false, .. } => {
+            of(Verdict::Fine, format!("connected to {}", count(connections, "node")))
+        }
+        Presence { connections, .. } => {
+            of(Verdict::Problem, format!("{} connected, but none keeps your presence", count(connections, "node")))
+                .remedy("try again in a minute")
+        }
+    }
+}
+
+pub(super) fn super_peers(presence: &Presence) -> Check {
+    let of = |verdict, finding| check(CheckKind::SuperPeers, verdict, finding);
+    match *presence {
+        Presence { is_super_peer: true, .. } => of(Verdict::Fine, "not needed: this machine is one".into()),
+        Presence { super_peers: 0, acks: 1.., .. } => {
+            of(Verdict::Warning, "none holds a place for you; you are rung at your own address".into())
+        }
+        Presence { super_peers: 0, .. } => of(Verdict::Problem, "none found".into()).remedy(
+            "calls are rung through them; name one with --bootstrap, or run `twocans node` on a public machine",
+        ),
+        Presence { super_peers, .. } if super_peers < ENOUGH_SUPER_PEERS => {
+            of(Verdict::Warning, "only 1 holds a place for you; while it is away nobody can ring".into())
+                .remedy("name another with --bootstrap")
+        }
+        Presence { super_peers, .. } => of(Verdict::Fine, format!("{super_peers} hold a place for you")),
+    }
+}
+
+/// The same words wherever nobody was there to ask.
+fn no_server(what: CheckKind) -> Check {
+    check(what, Verdict::Unknown, "not known: no STUN server is set").remedy("name one with --stun HOST:PORT")
+}
+
+/// Whether servers were set, and yet nothing is known.
+fn nobody_answered(what: CheckKind, report: &NatReport) -> Check {
+    if report.servers == 0 {
+        no_server(what)
+    } else {
+        check(what, Verdict::Unknown, "not known: no STUN server answers")
+    }
+}
+
+pub(super) fn udp(report: &NatReport) -> Check {
+    let of = |verdict, finding| check(CheckKind::Udp, verdict, finding);
+    match report.udp_blocked {
+        Some(false) => of(Verdict::Fine, "gets through".to_owned()),
+        Some(true) => of(Verdict::Problem, "blocked; only TCP gets out".to_owned())
+            .remedy("ask whoever runs this network to let UDP out; until then calls need a relay over TCP"),
+        None if report.servers == 0 => no_server(CheckKind::Udp),
+        None => of(Verdict::Warning, format!("none of the STUN servers answers ({} asked)", report.servers))
+            .remedy("check your internet connection, or name another server with --stun HOST:PORT"),
+    }
+}
+
+pub(super) fn public_address(report: &NatReport) -> Check {
+    let addresses: Vec<String> = report.families().map(|seen| seen.public.ip().to_string()).collect();
+    if addresses.is_empty() {
+        return nobody_answered(CheckKind::PublicAddress, report);
+    }
+    let own = if report.families().any(Seen::is_translated) { "" } else { ", this machine's own" };
+    check(CheckKind::PublicAddress, Verdict::Fine, format!("{}{own}", addresses.join(" and ")))
+}
+
+pub(super) fn nat(report: &NatReport) -> Check {
+    // NAT is a matter of IPv4; a firewall may be one of either.
+    let Some(seen) = report.families().next() else { return nobody_answered(CheckKind::Nat, report) };
+    let of = |verdict, finding: &str| {
+        let facts = behaviour(seen);
+        let facts = if facts.is_empty() { facts } else { format!(" ({facts})") };
+        check(CheckKind::Nat, verdict, format!("{finding}{facts}"))
+    };
+    match seen.kind() {
+        NatKind::Open => of(Verdict::Fine, "none: everybody can reach this machine directly"),
+        NatKind::Firewall => {
+            of(Verdict::Fine, "none, but a firewall that lets answers in; calls go directly to most networks")
+        }
+        NatKind::Untranslated => of(Verdict::Fine, "none; whether there is a firewall is not known"),
+        NatKind::FullCone => of(Verdict::Fine, "full cone: calls go directly to almost every network"),
+        NatKind::AddressRestricted => {
+            of(Verdict::Fine, "address restricted: calls go directly to almost every network")
+        }
+        NatKind::PortRestricted => of(
+            Verdict::Fine,
+            "port restricted, as most homes: calls go directly to every network that is not symmetric",
+        ),
+        NatKind::Cone => of(Verdict::Fine, "the kind that lets calls go directly to most networks"),
+        NatKind::Symmetric => {
+            of(Verdict::Warning, "symmetric: calls go directly only to open networks, else through a relay")
+                .remedy("forward a UDP port to this machine in the router and set it with --media-port, or use IPv6")
+        }
+        NatKind::Unclear => of(Verdict::Unknown, "there is one; a single server cannot tell its kind")
+            .remedy("name a second one with --stun"),
+    }
+}
+
+/// "mapping endpoint-independent, filtering address-dependent, no hairpin".
+fn behaviour(seen: &Seen) -> String {
+    let mapping =
+        seen.mapping.filter(|_| seen.is_translated()).map(|mapping| format!("mapping {}", mapping_name(mapping)));
+    let filtering = seen.filtering.map(|filtering| format!("filtering {}", filtering_name(filtering)));
+    let hairpin = seen.hairpin.map(|works| if works { "hairpin works" } else { "no hairpin" }.to_owned());
+    let lifetime = seen.mapping_lifetime.map(|lifetime| match (lifetime.at_least, lifetime.gone_after) {
+        (at_least, None) => format!("idle mappings live at least {} s", at_least.as_secs()),
+        (Duration::ZERO, Some(gone)) => format!("idle mappings live less than {} s", gone.as_secs()),
+        (at_least, Some(gone)) => format!("idle mappings live {} to {} s", at_least.as_secs(), gone.as_secs()),
+    });
+    [mapping, filtering, hairpin, lifetime].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn mapping_name(mapping: Mapping) -> &'static str {
+    match mapping {
+        Mapping::EndpointIndependent => "endpoint-independent",
+        Mapping::AddressDependent => "address-dependent",
+        Mapping::AddressAndPortDependent => "address-and-port-dependent",
+    }
+}
+
+fn filtering_name(filtering: Filtering) -> &'static str {
+    match filtering {
+        Filtering::EndpointIndependent => "endpoint-independent",
+        Filtering::AddressDependent => "address-dependent",
+        Filtering::AddressAndPortDependent => "address-and-port-dependent",
+    }
+}
+
+pub(super) fn ipv6(report: &NatReport, has_address: bool, isolated: bool) -> Check {
+    let of = |verdict, finding: &str| check(CheckKind::Ipv6, verdict, finding);
+    match &report.ipv6 {
+        Some(_) => of(Verdict::Fine, "works"),
+        None if isolated => of(Verdict::Unknown, "not looked at: --isolated keeps to this machine"),
+        None if has_address => {
+            of(Verdict::Unknown, "this machine has an address, but no server to try it with has answered")
+        }
+        None => of(Verdict::Fine, "none here; IPv4 is enough"),
+    }
+}
+
+/// Asking the router for a port is not part of this version; that is said, not guessed at.
+pub(super) fn port_mapping(report: &NatReport) -> Check {
+    if report.families().next().is_some_and(|seen| !seen.is_translated()) {
+        return check(CheckKind::PortMapping, Verdict::Fine, "not needed without a NAT");
+    }
+    check(CheckKind::PortMapping, Verdict::Unknown, "not tried: this version does not ask the router to open a port")
+}
+
+/// `None`: looking for them has failed altogether.
+pub(super) fn devices(facts: Option<&SoundFacts>) -> Check {
+    let of = |verdict, finding| check(CheckKind::Devices, verdict, finding);
+    let Some(SoundFacts { microphone, speaker, ring }) = facts else {
+        return of(Verdict::Unknown, "could not be looked at".to_owned());
+    };
+    match (microphone, speaker, ring) {
+        (Err(why), _, _) | (_, Err(why), _) => {
+            let (finding, remedy) = parted(why);
+            Check { remedy, ..of(Verdict::Problem, finding) }
+        }
+        (Ok(_), Ok(_), Err(why)) => {
+            let (finding, remedy) = parted(why);
+            Check { remedy, ..of(Verdict::Warning, format!("you would not hear it ring: {finding}")) }
+        }
+        (Ok(microphone), Ok(speaker), Ok(())) => {
+            of(Verdict::Fine, format!("microphone {microphone}, speaker {speaker}"))
+        }
+    }
+}
+
+/// Errors of sound devices say what is wrong and, after a semicolon, what to do.
+fn parted(why: &str) -> (String, Option<String>) {
+    match why.split_once("; ") {
+        Some((finding, remedy)) => (finding.to_owned(), Some(remedy.to_owned())),
+        None => (why.to_owned(), None),
+    }
+}
+
+/// `None`: not listened; the inner `None`: it opens, but delivers nothing.
+pub(super) fn microphone(level: Option<Result<Option<f32>, String>>, in_call: bool) -> Check {
+    let of = |verdict, finding| check(CheckKind::MicrophoneLevel, verdict, finding);
+    const OTHER: &str = "check that it is not muted, or choose another with --mic (see `twocans devices`)";
+    match level {
+        None if in_call => of(Verdict::Unknown, "not listened to: it is in use by a call".to_owned()),
+        None => of(Verdict::Unknown, "not listened to".to_owned()),
+        Some(Err(why)) => {
+            let (finding, remedy) = parted(&why);
+            Check { remedy, ..of(Verdict::Problem, finding) }
+        }
+        Some(Ok(None)) => of(Verdict::Problem, "it opens, but delivers no sound".to_owned()).remedy(OTHER),
+        Some(Ok(Some(dbfs))) if dbfs < SILENT_DBFS => {
+            of(Verdict::Warning, format!("silent ({dbfs:.0} dBFS)")).remedy(OTHER)
+        }
+        Some(Ok(Some(dbfs))) => of(Verdict::Fine, format!("{dbfs:.0} dBFS")),
+    }
+}
+
+pub(super) fn reach(presence: &Presence, report: &NatReport, relay_only: bool) -> Reach {
+    if presence.acks == 0 {
+        return Reach::Nowhere;
+    }
+    if relay_only || report.udp_blocked == Some(true) {
+        return Reach::Relayed;
+    }
+    match likely_path(report, &home()) {
+        Some(path) if path.is_direct() => Reach::Direct,
+        Some(_) => Reach::Relayed,
+        None => Reach::Unclear,
+    }
+}
+
+/// Somebody else's network of the most common kind: behind a port-restricted NAT (RFC 4787 §5 recommends it).
+fn home() -> NatReport {
+    NatReport { servers: 2, ipv4: Some(typical(Mapping::EndpointIndependent)), ipv6: None, udp_blocked: Some(false) }
+}
+
+/// The worst common kind: a symmetric NAT.
+fn office() -> NatReport {
+    NatReport { ipv4: Some(typical(Mapping::AddressAndPortDependent)), ..home() }
+}
+
+fn typical(mapping: Mapping) -> Seen {
+    Seen {
+        local: SocketAddr::from(([192, 168, 0, 2], 1)),
+        // Nobody's address (RFC 5737), so that it is never taken for ours.
+        public: SocketAddr::from(([192, 0, 2, 255], 1)),
+        mapping: Some(mapping),
+        filtering: Some(Filtering::AddressAndPortDependent),
+        hairpin: None,
+        mapping_lifetime: None,
+    }
+}
+
+/// Can I be called? `deaf`: the sound devices do not work.
+pub(super) fn answer(presence: &Presence, report: &NatReport, relay_only: bool, reach: Reach, deaf: bool) -> String {
+    let blocked = report.udp_blocked == Some(true);
+    let answer = match reach {
+        Reach::Nowhere if presence.connections == 0 => {
+            "No, you cannot be called: no node of the network answers, so nobody can find you."
+        }
+        Reach::Nowhere => "No, you cannot be called yet: no node keeps your presence, so nobody can find you.",
+        Reach::Relayed if relay_only => "Yes, you can be called, through a relay only, as --relay-only asks.",
+        Reach::Relayed if blocked => {
+            "Yes, you can be called, but only through a relay over TCP: this network blocks UDP."
+        }
+        Reach::Relayed => "Yes, you can be called: directly from open networks, through a relay from all others.",
+        Reach::Unclear => "Yes, you can be called; whether directly or through a relay is not known.",
+        Reach::Direct => match likely_path(report, &office()).map(LikelyPath::is_direct) {
+            Some(true) => "Yes, you can be called, directly from everywhere.",
+            Some(false) | None => {
+                "Yes, you can be called: directly from most networks, through a relay from symmetric ones."
+            }
+        },
+    };
+    if deaf { format!("{answer} But no call will have sound before the devices work.") } else { answer.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! "Can I be called?" [`examine`] looks at the network and the sound, [`judge`] says what it means, one [`Check`] at a
+//! time, and a [`Diagnosis`] at the end.
+
+mod cause;
+mod examine;
+mod judge;
+mod microphone;
+
+use serde::{Deserialize, Serialize};
+
+use super::CommandId;
+use crate::control::Ask;
+use crate::nat::NatReport;
+
+pub(super) use cause::{Gathered, cause_of_failure};
+pub(super) use examine::{Patient, examine};
+
+/// Who wants to know.
+pub(super) enum Asker {
+    Command(CommandId),
+    /// Another process of this profile.
+    Process(Ask),
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub what: CheckKind,
+    pub verdict: Verdict,
+    /// What was found, as a sentence without capital and full stop.
+    pub finding: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// What is looked at, in the order in which people read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CheckKind {
+    /// Do nodes of the network answer, and do they keep our presence?
+    Dht,
+    /// Do super-peers hold a place for us, through which others ring?
+    SuperPeers,
+    Udp,
+    PublicAddress,
+    /// Mapping, filtering and hairpinning of the NAT.
+    Nat,
+    Ipv6,
+    /// Does the router open a port for us?
+    PortMapping,
+    Devices,
+    MicrophoneLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Verdict {
+    Fine,
+    /// It works, but not always or not well.
+    Warning,
+    /// It does not work.
+    Problem,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// How calls reach us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reach {
+    /// Directly, from most networks.
+    Direct,
+    /// Through a relay, from most networks.
+    Relayed,
+    /// They do; which way is not known.
+    Unclear,
+    /// They do not.
+    Nowhere,
+}
+
+/// What is known of the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkReport {
+    pub nat: NatReport,
+    /// Nodes that are connected.
+    pub connections: u32,
+    /// Nodes that keep our presence.
+    pub acks: u32,
+    /// Super-peers that hold a place for us.
+    pub super_peers: u32,
+    pub reach: Reach,
+}
+
+impl NetworkReport {
+    /// Anybody out there has answered us at all.
+    pub fn is_connected(&self) -> bool {
+        self.connections > 0 || self.acks > 0 || self.nat.families().next().is_some() || self.nat.udp_blocked.is_some()
+    }
+}
+
+/// The answer to "can I be called?"
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// In the order of [`CheckKind`].
+    pub checks: Vec<Check>,
+    pub network: NetworkReport,
+    /// One or two plain sentences.
+    pub answer: String,
+}
+
+impl Diagnosis {
+    pub fn can_be_called(&self) -> bool {
+        self.network.reach != Reach::Nowhere
+    }
+}
