@@ -80,7 +80,8 @@ impl Speaker {
 ///
 /// The callback wakes this thread, which then has a whole period to fill the ring again: where callbacks come
 /// regularly and the thread in time, nothing beyond one callback is needed. So what is never used is given up, and
-/// where the ring ran dry once, more is kept.
+/// where the ring ran dry once, more is kept. Seldom and all at once: each change moves the echo to another delay, and the
+/// canceller has to find it again.
 struct Margin {
     frames: u32,
     /// Of one millisecond.
@@ -102,13 +103,13 @@ impl Margin {
             // While a device starts, its callbacks come as they like.
             if callbacks >= FIRST_DECISION {
                 self.frames = (self.frames + MORE_MS * self.frames_per_ms).min(MAX_MARGIN_MS * self.frames_per_ms);
-                self.decide_at = callbacks + AFTER_XRUN;
+                self.decide_at = callbacks + PER_DECISION;
             }
         }
         if callbacks >= self.decide_at {
             self.decide_at = callbacks + PER_DECISION;
             let unused = least_left.saturating_sub(SPARE_MS * self.frames_per_ms);
-            self.frames -= unused.min(self.frames_per_ms).min(self.frames);
+            self.frames -= unused.min(self.frames);
         }
     }
 }
@@ -120,11 +121,10 @@ const MAX_MARGIN_MS: u32 = 40;
 const MORE_MS: u32 = 3;
 /// What shall always be left when a callback has taken its part: the thread may be late by so much.
 const SPARE_MS: u32 = 1;
-/// Callbacks before the first decision, between two that take a millisecond away, and after a dry ring: half a second,
-/// half a second, and 10 s of callbacks of 2.5 ms.
+/// Callbacks before the first decision, and between two, of a dry ring or of an unused margin: a second, and a minute of
+/// callbacks of 2.5 ms.
 const FIRST_DECISION: u64 = 400;
-const PER_DECISION: u64 = 400;
-const AFTER_XRUN: u64 = 4000;
+const PER_DECISION: u64 = 24_000;
 
 #[cfg(test)]
 mod tests {
@@ -155,6 +155,6 @@ mod tests {
         margin.follow(3, 2, 0);
         assert_eq!(margin.frames, 80);
         margin.follow(FIRST_DECISION, 2, 80);
-        assert_eq!(margin.frames, 64);
+        assert_eq!(margin.frames, 16, "a millisecond");
     }
 }
