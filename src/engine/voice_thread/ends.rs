@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::played::Played;
 use crate::audio::StreamHealth;
 use crate::voice::Resampler;
 
@@ -19,6 +20,7 @@ pub struct Speaker {
     health: Arc<StreamHealth>,
     resampler: Resampler,
     margin: Margin,
+    played: Played,
 }
 
 impl Microphone {
@@ -40,7 +42,8 @@ impl Microphone {
 
 impl Speaker {
     pub fn new(samples: rtrb::Producer<f32>, rate_hz: u32, health: Arc<StreamHealth>, resampler: Resampler) -> Self {
-        Self { samples, rate_hz, health, resampler, margin: Margin::new(rate_hz) }
+        let (margin, played) = (Margin::new(rate_hz), Played::new(rate_hz, health.clone()));
+        Self { samples, rate_hz, health, resampler, margin, played }
     }
 
     /// Once per wake-up: learns how regularly the device calls.
@@ -53,7 +56,13 @@ impl Speaker {
         self.waiting() < (self.health.callback_frames() + self.margin.frames) as usize
     }
 
+    /// Tells what the device has played since the last time, at 48 kHz and in pieces of any length.
+    pub fn tell_played(&mut self, listener: impl FnMut(&[f32])) {
+        self.played.tell(listener);
+    }
+
     pub fn push(&mut self, samples: &[f32]) {
+        self.played.push(samples);
         self.resampler.push(samples);
         let ready = self.resampler.available().min(self.samples.slots());
         if let Ok(mut chunk) = self.samples.write_chunk(ready) {
@@ -80,8 +89,7 @@ impl Speaker {
 ///
 /// The callback wakes this thread, which then has a whole period to fill the ring again: where callbacks come
 /// regularly and the thread in time, nothing beyond one callback is needed. So what is never used is given up, and
-/// where the ring ran dry once, more is kept. Seldom and all at once: each change moves the echo to another delay, and the
-/// canceller has to find it again.
+/// where the ring ran dry once, more is kept.
 struct Margin {
     frames: u32,
     /// Of one millisecond.
