@@ -143,8 +143,8 @@ struct LeastLeft {
 }
 
 impl LeastLeft {
-    /// Half a second of 2.5 ms callbacks, two of 10 ms.
-    const WINDOW_CALLBACKS: u32 = 200;
+    /// A quarter of a second of 5 ms callbacks.
+    const WINDOW_CALLBACKS: u32 = 50;
 
     fn after(&mut self, left: usize) -> u32 {
         let left = u32::try_from(left).unwrap_or(u32::MAX);
