@@ -100,8 +100,6 @@ pub struct Encoder {
     settings: EncoderSettings,
     pcm: Box<[f32; MAX_PTIME_SAMPLES]>,
     collected: usize,
-    /// The end of the packet before.
-    before: [f32; BEFORE_SAMPLES],
     /// Length of the packet being collected; a change of settings takes effect with the next one.
     packet_samples: usize,
     /// Media time of `pcm[0]`.
@@ -124,7 +122,6 @@ impl Encoder {
             settings,
             pcm: Box::new([0.0; MAX_PTIME_SAMPLES]),
             collected: 0,
-            before: [0.0; BEFORE_SAMPLES],
             packet_samples: settings.ptime.samples().0 as usize,
             media_time,
             spurt_starts: true,
@@ -180,10 +177,9 @@ impl Encoder {
         let media_time = self.media_time;
         let samples = SampleCount(self.packet_samples as u32);
         if self.codecs.has_low_delay != wants_low_delay(&self.settings) {
-            self.codecs.change(&self.before[..], &mut self.packet[..])?;
+            self.codecs.change()?;
         }
         let encoded = self.codecs.current().encode(&self.pcm[..self.packet_samples], &mut self.packet[..]);
-        self.before.copy_from_slice(&self.pcm[self.packet_samples - BEFORE_SAMPLES..self.packet_samples]);
         self.begin_packet(samples);
         let len = encoded?;
 
@@ -239,12 +235,10 @@ impl Codecs {
         if self.has_low_delay { &mut self.low_delay } else { &mut self.standard }
     }
 
-    /// To the other one, which is told what came before: it shall not begin out of silence.
-    fn change(&mut self, before: &[f32], scratch: &mut [u8]) -> Result<(), OpusError> {
+    /// To the other one, which begins anew.
+    fn change(&mut self) -> Result<(), OpusError> {
         self.has_low_delay = !self.has_low_delay;
-        self.current().reset()?;
-        self.current().encode(before, scratch)?;
-        Ok(())
+        self.current().reset()
     }
 }
 
@@ -277,8 +271,6 @@ fn configure(opus: &mut OpusEncoder, settings: &EncoderSettings) -> Result<(), O
 const MAX_WIDEBAND_BPS: u32 = 20_000;
 /// From here on packets of 10 ms are as good with low delay.
 const LOW_DELAY_BPS: u32 = 60_000;
-/// What an encoder is told of the past when it comes into use: 5 ms, the shortest packet.
-const BEFORE_SAMPLES: usize = Ptime::Ms5.samples().0 as usize;
 const MAX_PTIME_SAMPLES: usize = Ptime::Ms60.samples().0 as usize;
 /// A 60 ms packet holds up to three 20 ms frames.
 const MAX_PACKET_BYTES: usize = 3 * MAX_FRAME_BYTES;

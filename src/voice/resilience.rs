@@ -70,8 +70,9 @@ pub struct Resilience {
 
 /// One line of the table.
 struct Level {
-    /// Loss from which on it holds; below two thirds of it the line before holds again.
+    /// Loss from which on it holds, and below which the line before holds again.
     from: f32,
+    until: f32,
     /// Where packets are lost one by one, and where they are lost in bursts.
     scattered: Remedy,
     bursty: Remedy,
@@ -89,10 +90,10 @@ struct Remedy(u32, &'static [u8]);
 /// PESQ-WB, random losses of 2, 5 and 20 %: 3.59, 3.00, 1.64 without, 4.12, 4.16, 4.03 by the table; recorded bursts of
 /// 10, 20, 30 %: 2.5, 1.8, 1.4 without, 3.3, 3.1, 2.8 by the table.
 const TABLE: [Level; 4] = [
-    Level { from: 0.0, scattered: Remedy(u32::MAX, &[]), bursty: Remedy(u32::MAX, &[]) },
-    Level { from: 0.01, scattered: Remedy(23_000, &[1]), bursty: Remedy(15_500, &[1, 2]) },
-    Level { from: 0.13, scattered: Remedy(16_000, &[1, 2, 3]), bursty: Remedy(15_500, &[1, 2]) },
-    Level { from: 0.33, scattered: Remedy(11_500, &[1, 2, 3]), bursty: Remedy(15_000, &[1, 3]) },
+    Level { from: 0.0, until: 0.0, scattered: Remedy(u32::MAX, &[]), bursty: Remedy(u32::MAX, &[]) },
+    Level { from: 0.01, until: 0.005, scattered: Remedy(23_000, &[1]), bursty: Remedy(15_500, &[1, 2]) },
+    Level { from: 0.13, until: 0.087, scattered: Remedy(16_000, &[1, 2, 3]), bursty: Remedy(15_500, &[1, 2]) },
+    Level { from: 0.33, until: 0.22, scattered: Remedy(11_500, &[1, 2, 3]), bursty: Remedy(15_000, &[1, 3]) },
 ];
 /// Part of the way that the smoothed loss goes to a report that is higher, and to one that is lower.
 const ATTACK: f32 = 0.7;
@@ -101,8 +102,6 @@ const DECAY: f32 = 0.12;
 const BURST_MEMORY: f32 = 0.93;
 /// Losses are bursts when they are so much longer than chance makes them.
 const BURSTY: f32 = 1.1;
-/// Below this part of its threshold a level is left.
-const HYSTERESIS: f32 = 2.0 / 3.0;
 
 impl Resilience {
     pub fn new(settings: ResilienceSettings) -> Self {
@@ -129,7 +128,7 @@ impl Resilience {
         while TABLE.get(self.level + 1).is_some_and(|next| self.loss >= next.from) {
             self.level += 1;
         }
-        while self.level > 0 && self.loss < TABLE[self.level].from * HYSTERESIS {
+        while self.level > 0 && self.loss < TABLE[self.level].until {
             self.level -= 1;
         }
         self.protection()
