@@ -26,8 +26,8 @@ pub enum RendezvousEvent {
     /// A client asks for the use of our media relay. `address`: where its connection comes from. A dropped reply is a
     /// refusal.
     RelayAsked { from: NodeId, address: Option<IpAddr>, reply: RelayReply },
-    /// An interface came or went, or the machine woke up; relays are being checked.
-    NetworkChanged,
+    /// The machine woke up; relays are being checked.
+    Woke,
 }
 
 /// The way a stream takes.

@@ -216,6 +216,23 @@ impl Lab {
         host
     }
 
+    /// Carries a machine into another site's LAN: its interface there is gone, and another one is up with an address that
+    /// ends in `number`, as when somebody walks from one wireless network into the next.
+    pub fn carry(&self, host: &Netns, to: &Site, number: u8) {
+        let [a, b, c] = to.lan;
+        let Netns(name) = host;
+        to.router.ip(&[
+            format!("link add m{name} type veth peer name eth1 netns {name}"),
+            format!("link set m{name} master lan up"),
+        ]);
+        host.ip(&[
+            "link del eth0".to_owned(),
+            "link set eth1 name eth0 up".to_owned(),
+            format!("addr add {a}.{b}.{c}.{number}/24 dev eth0"),
+            format!("route add default via {a}.{b}.{c}.1"),
+        ]);
+    }
+
     /// Impairs the access link of a public machine or a site's router until the guard is dropped.
     pub fn impair(&mut self, machine: &str, way: Way, impairment: Impairment) -> Impaired {
         self.impairments += 1;

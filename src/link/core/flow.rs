@@ -12,6 +12,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
 use crate::base::{IncomingPacket, MediaTime, SeqNo};
+use crate::nat;
 
 use super::super::api::{FailReason, LinkEvent};
 use super::super::candidate::LocalCandidate;
@@ -110,7 +111,7 @@ impl Core {
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
-        let own = self.handshake_deadline.into_iter().chain(self.release_relays_at);
+        let own = [self.handshake_deadline, self.release_relays_at, self.liveness_deadline()].into_iter().flatten();
         let parts = [self.peer.connection.poll_timeout(), self.gatherer.poll_timeout(), self.guard.poll_timeout()];
         parts.into_iter().flatten().chain(own).min()
     }
@@ -122,11 +123,9 @@ impl Core {
         }
         if due(self.release_relays_at) {
             self.release_relays_at = None;
-            let keep = self.path().map(|path| *path.local_address.reveal());
-            for transmit in self.gatherer.release_all_but(keep, now) {
-                self.transmit(transmit);
-            }
+            self.release_spare_relays(now);
         }
+        self.watch_liveness(now);
         self.guard.handle_timeout(now);
         self.gatherer.handle_timeout(now);
         self.check_core(now);
@@ -138,7 +137,19 @@ impl Core {
     }
 
     fn handle_peer_datagram(&mut self, local: SocketAddr, from: SocketAddr, datagram: BytesMut, now: Instant) {
-        if !self.gate.as_mut().is_some_and(|gate| gate.admits(&datagram, from)) {
+        let Some(gate) = &mut self.gate else {
+            self.stats.datagrams_refused += 1;
+            return;
+        };
+        let (admitted, trusted) = (gate.admits(&datagram, from), gate.trusts(from));
+        let is_sign_of_life = trusted && nat::is_indication(&datagram);
+        if trusted && (admitted || is_sign_of_life) {
+            self.heard(now);
+        }
+        if is_sign_of_life {
+            return;
+        }
+        if !admitted {
             self.stats.datagrams_refused += 1;
             return;
         }
@@ -233,14 +244,18 @@ impl Core {
         }
     }
 
-    /// ICE has selected a pair, for good: this core never changes it.
+    /// ICE has selected a pair; without a restart this core never changes it.
     fn found_path(&mut self, now: Instant) {
         if self.has_path {
             return;
         }
         self.has_path = true;
         self.gatherer.stop_keepalives();
-        self.handshake_deadline = Some(now + self.timings.failed_after);
+        if self.is_established() {
+            self.restarted(now);
+        } else {
+            self.handshake_deadline = Some(now + self.timings.failed_after);
+        }
         self.release_relays_at = Some(now + RELAY_LINGER);
         if let Some(rtt) = self.peer.round_trip(now) {
             self.guard.set_round_trip(rtt);
@@ -259,6 +274,7 @@ impl Core {
         match self.path() {
             Some(path) if as_announced => {
                 self.phase = Phase::Connected;
+                self.liveness.begin(now);
                 self.events.push_back(LinkEvent::Connected(path));
             }
             _ => self.end(LinkEvent::Failed(FailReason::Certificate), now),
@@ -325,6 +341,7 @@ impl Core {
     /// Onto the socket, or through the relay, that the datagram's local address stands for.
     pub(super) fn route(&mut self, datagram: TaggedBytesMut, now: Instant) {
         let (local, to) = (datagram.transport.local_addr, datagram.transport.peer_addr);
+        self.liveness.said((local, to), &datagram.message, now);
         if self.gatherer.send_relayed(local, to, &datagram.message, now) {
             while let Some(transmit) = self.gatherer.poll_transmit() {
                 self.transmit(transmit);

@@ -4,6 +4,8 @@
 //! [`Core::poll_audio`] and [`Core::poll_event`]; come back at the instant that `drain` returned.
 
 mod flow;
+mod liveness;
+mod restart;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -22,14 +24,16 @@ use super::dtls::HandshakeGuard;
 use super::gate::Gate;
 use super::gather::{Gatherer, Transmit};
 use super::peer::{MAX_MESSAGE_LEN, Peer, core_error};
+use liveness::Liveness;
 use super::sdp::{credentials_of, fingerprint_of, split_candidates};
 
 /// Messages kept until the data channel opens.
 const MAX_EARLY_MESSAGES: usize = 16;
 /// ```text
-///          both descriptions        DTLS connected           silence
+///          both descriptions        DTLS connected
+///                                                        silence, restart
 ///  Opened ───────────────► Connecting ─────────► Connected ◄────────► Disconnected
-///    │                         │                     │                     │
+///    │                         │                     │   heard, path found │
 ///    └────────── close, failure, or the peer's close from any state ───────┴──► Ended
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,7 @@ struct Announced {
 }
 
 pub(super) struct Core {
+    config: LinkConfig,
     role: Role,
     timings: Timings,
     relay_only: bool,
@@ -67,6 +72,7 @@ pub(super) struct Core {
     /// When the handshake is given up.
     handshake_deadline: Option<Instant>,
     release_relays_at: Option<Instant>,
+    liveness: Liveness,
     channel_open: bool,
     early_messages: VecDeque<Vec<u8>>,
     stats: LinkStats,
@@ -79,6 +85,7 @@ impl Core {
     /// `bases`: local addresses of the sockets, best first; datagrams name them by index. Gathering begins.
     pub fn new(config: &LinkConfig, bases: Vec<SocketAddr>, ssrc: u32, now: Instant) -> Result<Self, LinkError> {
         Ok(Self {
+            config: config.clone(),
             role: config.role,
             timings: config.timings,
             relay_only: config.relay_only,
@@ -94,6 +101,7 @@ impl Core {
             has_path: false,
             handshake_deadline: None,
             release_relays_at: None,
+            liveness: Liveness::new(config.timings.silence_after, now),
             channel_open: false,
             early_messages: VecDeque::new(),
             stats: LinkStats::default(),
@@ -120,8 +128,11 @@ impl Core {
         Ok(description)
     }
 
-    /// Takes the peer's answer to our offer. Checks begin.
+    /// Takes the peer's answer to our offer, the first or that of a restart. Checks begin.
     pub fn accept_answer(&mut self, sdp: &str, now: Instant) -> Result<(), LinkError> {
+        if self.is_established() {
+            return self.accept_restart_answer(sdp, now);
+        }
         self.expect(Role::Offerer)?;
         let candidates = self.read_remote(sdp, RTCSessionDescription::answer, now)?;
         self.begin(candidates);
@@ -163,7 +174,8 @@ impl Core {
 
     /// Sends one audio packet; false when it was dropped.
     pub fn send_audio(&mut self, packet: OutgoingPacket, now: Instant) -> bool {
-        let sent = self.phase == Phase::Connected && self.peer.send_audio(packet, now);
+        // Whoever hears nothing any more may still be heard.
+        let sent = self.is_established() && self.has_path && self.peer.send_audio(packet, now);
         if sent {
             self.stats.audio_sent += 1;
         } else {
@@ -289,7 +301,7 @@ impl Core {
         while let Some(datagram) = self.peer.connection.poll_write() {
             self.route(datagram, now);
         }
-        for transmit in self.gatherer.release_all_but(None, now) {
+        for transmit in self.gatherer.release_all_but(&[], now) {
             self.transmit(transmit);
         }
         self.phase = Phase::Ended;

@@ -6,6 +6,7 @@ mod streams;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
@@ -58,6 +59,8 @@ enum Command {
     CreateOffer(Reply<LocalDescription>),
     AcceptOffer(String, Reply<LocalDescription>),
     AcceptAnswer(String, Reply<()>),
+    Restart(bool, Reply<LocalDescription>),
+    AcceptRestart(String, bool, Reply<LocalDescription>),
     AddCandidate(String, Reply<()>),
     AddRelay(TurnServer, Reply<()>),
     NoMoreRelays(Reply<()>),
@@ -85,6 +88,7 @@ impl Link {
         let (events, event_rx) = mpsc::channel(EVENT_QUEUE);
         let shared = Arc::new(Shared::default());
         let task = Task {
+            config,
             core,
             sockets,
             streams: Streams::new(),
@@ -104,6 +108,18 @@ impl Link {
         self.ask(Command::CreateOffer).await
     }
 
+    /// Offers to begin ICE anew after [`LinkEvent::Connected`]: the path has failed, or this machine or the peer's has
+    /// moved. What is negotiated stays, keys and channel too; [`LinkEvent::Reconnected`] tells when there is a path.
+    /// `moved`: this machine's addresses are others now, so its sockets are opened anew.
+    pub async fn restart(&self, moved: bool) -> Result<LocalDescription, LinkError> {
+        self.ask(|reply| Command::Restart(moved, reply)).await
+    }
+
+    /// Takes the peer's offer to begin anew and makes our answer. `moved` as in [`Link::restart`].
+    pub async fn accept_restart(&self, sdp: String, moved: bool) -> Result<LocalDescription, LinkError> {
+        self.ask(|reply| Command::AcceptRestart(sdp, moved, reply)).await
+    }
+
     /// Takes the peer's offer and makes our answer.
     pub async fn accept_offer(&self, sdp: String) -> Result<LocalDescription, LinkError> {
         self.ask(|reply| Command::AcceptOffer(sdp, reply)).await
@@ -119,7 +135,7 @@ impl Link {
         self.ask(|reply| Command::AddCandidate(line, reply)).await
     }
 
-    /// One more relay to allocate on, which is a STUN server too: candidates follow. After [`LinkEvent::Connected`] it is
+    /// One more relay to allocate on, which is a STUN server too: candidates follow. While there is a path it is
     /// ignored.
     pub async fn add_relay(&self, server: TurnServer) -> Result<(), LinkError> {
         self.ask(|reply| Command::AddRelay(server, reply)).await
@@ -173,6 +189,7 @@ impl Link {
 }
 
 struct Task {
+    config: LinkConfig,
     core: Core,
     sockets: Sockets,
     streams: Streams,
@@ -196,7 +213,7 @@ impl Task {
             }
             tokio::select! {
                 biased;
-                command = self.commands.recv() => closing = self.handle_command(command),
+                command = self.commands.recv() => closing = self.handle_command(command).await,
                 Some(packet) = self.audio.recv() => {
                     self.core.send_audio(packet, Instant::now());
                 }
@@ -219,7 +236,7 @@ impl Task {
     }
 
     /// The reply that waits for the end, if this was the end. All handles gone is the same as a request to close.
-    fn handle_command(&mut self, command: Option<Command>) -> Option<Reply<()>> {
+    async fn handle_command(&mut self, command: Option<Command>) -> Option<Reply<()>> {
         let now = Instant::now();
         // Nobody minds when a caller has stopped waiting for the answer.
         match command {
@@ -233,6 +250,20 @@ impl Task {
                 let accepted = self.core.accept_answer(&sdp, now);
                 self.publish_payload_kinds();
                 drop(reply.send(accepted));
+            }
+            Some(Command::Restart(moved, reply)) => {
+                let made = match self.sockets_after(moved).await {
+                    Ok(bases) => self.core.restart(bases, Instant::now()),
+                    Err(why) => Err(why),
+                };
+                drop(reply.send(made));
+            }
+            Some(Command::AcceptRestart(sdp, moved, reply)) => {
+                let made = match self.sockets_after(moved).await {
+                    Ok(bases) => self.core.accept_restart(&sdp, bases, Instant::now()),
+                    Err(why) => Err(why),
+                };
+                drop(reply.send(made));
             }
             Some(Command::AddCandidate(line, reply)) => drop(reply.send(self.core.add_candidate(&line))),
             Some(Command::AddRelay(server, reply)) => drop(reply.send(self.core.add_relay(&server, now))),
@@ -249,6 +280,16 @@ impl Task {
             None => self.core.close(now),
         }
         None
+    }
+
+    /// Opens the sockets anew if the machine has moved; their addresses then. Binding takes no time worth mentioning.
+    async fn sockets_after(&mut self, moved: bool) -> Result<Option<Vec<SocketAddr>>, LinkError> {
+        if !moved {
+            return Ok(None);
+        }
+        self.sockets = Sockets::open(&self.config).await?;
+        self.streams = Streams::new();
+        Ok(Some(self.sockets.addresses()))
     }
 
     fn publish_payload_kinds(&self) {

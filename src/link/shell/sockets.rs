@@ -1,6 +1,5 @@
 //! The sockets of a link: one per address of this machine, so that every datagram leaves from where its candidate says.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -10,6 +9,7 @@ use tokio::net::UdpSocket;
 
 use super::super::api::LinkError;
 use super::super::config::{Interfaces, LinkConfig};
+use crate::nat::usable_addresses;
 
 /// Most sockets of one link; machines with many virtual interfaces have more addresses than are worth a check.
 const MAX_SOCKETS: usize = 8;
@@ -74,21 +74,10 @@ fn addresses(interfaces: &Interfaces) -> Vec<IpAddr> {
         Interfaces::Loopback => loopback(),
         Interfaces::Only(addresses) => addresses.clone(),
         Interfaces::All => {
-            let found: BTreeSet<IpAddr> = if_addrs::get_if_addrs()
-                .unwrap_or_default()
-                .into_iter()
-                .map(|interface| interface.ip())
-                .filter(|ip| is_usable(*ip))
-                .collect();
+            let found = usable_addresses();
             if found.is_empty() { loopback() } else { found.into_iter().collect() }
         }
     }
-}
-
-/// Link-local IPv6 addresses mean nothing without their interface, which a candidate cannot name.
-fn is_usable(ip: IpAddr) -> bool {
-    let is_link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() && !is_link_local
 }
 
 fn bind(ip: IpAddr, ports: Option<RangeInclusive<u16>>) -> io::Result<(SocketAddr, UdpSocket)> {

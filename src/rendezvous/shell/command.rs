@@ -18,7 +18,9 @@ use super::streams::Opened;
 use crate::identity::BlindedPerson;
 
 /// A super-peer answers within this or is taken for dead.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// As long as somebody waits who would notice.
+pub(super) const SHORT_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Commands under way; who sends more waits.
 pub(super) const QUEUE: usize = 256;
 
@@ -84,6 +86,10 @@ pub(super) enum Command {
     Totals {
         reply: oneshot::Sender<Totals>,
     },
+    /// This machine got into another network.
+    NetworkChanged,
+    /// Find out which connections are dead.
+    Check,
     Shutdown {
         done: oneshot::Sender<()>,
     },
@@ -166,7 +172,7 @@ impl Net {
 
     /// Asks a super-peer whether we have a place reserved there; the driver draws the consequences. One that we are
     /// not connected to counts as silent.
-    pub(super) async fn probe(&self, node: PeerId) {
+    pub(super) async fn probe(&self, node: PeerId, patience: Duration) {
         let question = async {
             let mut stream = self.open(node, None, RESERVED).await?;
             stream.write_all(&framed(&self.me.to_bytes())?).await.ok()?;
@@ -178,7 +184,7 @@ impl Net {
                 Err(error) => is_not_spoken(&error).then_some(Probe::Reserved),
             }
         };
-        let outcome = timeout(PROBE_TIMEOUT, question).await.ok().flatten().unwrap_or(Probe::Silent);
+        let outcome = timeout(patience, question).await.ok().flatten().unwrap_or(Probe::Silent);
         self.send(Command::Probed { node, outcome }).await;
     }
 

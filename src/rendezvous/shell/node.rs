@@ -127,6 +127,20 @@ impl Rendezvous {
         receiver
     }
 
+    /// This machine got into another network: connections that lead nowhere now are found out and made anew, and our
+    /// presence is published again as soon as one super-peer can be reached.
+    pub fn network_changed(&self) {
+        let net = self.net.clone();
+        self.runtime.spawn(async move { net.send(Command::NetworkChanged).await });
+    }
+
+    /// Finds out which of our connections are dead, and closes them: what runs over them ends then. Costs a small
+    /// exchange with each node that we are connected to, at most a few dozen.
+    pub fn check(&self) {
+        let net = self.net.clone();
+        self.runtime.spawn(async move { net.send(Command::Check).await });
+    }
+
     /// Counters, for `status` and for super-peers' operators.
     pub async fn totals(&self) -> Result<Totals, RendezvousError> {
         self.net.ask(|reply| Command::Totals { reply }).await.ok_or(RendezvousError::Stopped)

@@ -15,7 +15,7 @@ use super::super::record::{NodeAddresses, Presence};
 use super::super::search::Search;
 use super::super::{LookupReport, Reached, RingAttempt, RingFailure, StreamError, Via};
 use super::behaviour::{CALL, PIPE};
-use super::command::{Command, Net, News};
+use super::command::{Command, Net, News, SHORT_PROBE_TIMEOUT};
 use super::stream::{SignalStream, framed};
 use crate::base::{NodeId, Person};
 
@@ -198,7 +198,7 @@ async fn through_relay(
     };
     if again == RingFailure::Unreachable {
         // Perhaps our connection to it died unnoticed: then it is closed now, and a new one is made.
-        net.probe(relay.node).await;
+        net.probe(relay.node, SHORT_PROBE_TIMEOUT).await;
     }
     sleep(BEFORE_RETRY).await;
     through_relay_once(net, relay, callee, flight).await

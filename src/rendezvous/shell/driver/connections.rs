@@ -114,6 +114,13 @@ impl Connections {
         self.direct(peer).any(|connection| endpoint(&connection.remote).is_some_and(|endpoint| !endpoint.quic))
     }
 
+    /// Nodes that we are connected to directly and that have introduced themselves as nodes.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = PeerId> {
+        let is_node = |node: &&PeerId| self.is_connected(node);
+        let speaks = |peer: &Peer| peer.speaks.is_some_and(|speaks| speaks.kad);
+        self.peers.iter().filter(move |(_, peer)| speaks(peer)).map(|(node, _)| node).filter(is_node).copied()
+    }
+
     /// The remote end of a connection, unless a relay stands in between.
     pub(super) fn remote_ip(&self, peer: &PeerId, connection: ConnectionId) -> Option<IpAddr> {
         let connection = self.direct(peer).find(|known| known.id == connection)?;

@@ -37,7 +37,7 @@ use super::super::cache::PeerCache;
 use super::super::presence::Draw;
 use super::super::{RendezvousConfig, RendezvousError, RendezvousEvent, Totals};
 use super::behaviour::{Behaviour, BehaviourEvent};
-use super::command::{Command, Net};
+use super::command::{Command, Net, PROBE_TIMEOUT, SHORT_PROBE_TIMEOUT};
 use super::files;
 use super::ring::{node_id, unix_ms};
 use super::transport::{SharedRules, Traffic};
@@ -287,6 +287,11 @@ impl Driver {
             Command::Totals { reply } => {
                 let _ = reply.send(self.totals());
             }
+            Command::NetworkChanged => self.network_changed(),
+            Command::Check => {
+                self.check_relays(SHORT_PROBE_TIMEOUT);
+                self.check_everybody(SHORT_PROBE_TIMEOUT);
+            }
             Command::Shutdown { done } => self.leave(Some(done)),
             #[cfg(test)]
             Command::Crash => self.crashed = true,
@@ -324,7 +329,7 @@ impl Driver {
         self.listening.told.send_replace(self.listening.addresses.iter().map(with_id).collect());
         if self.listening.ready.is_none() {
             self.update_service();
-            self.network_changed();
+            self.look_around(PROBE_TIMEOUT);
         }
     }
 
@@ -385,12 +390,23 @@ impl Driver {
         all.iter().filter(local).cloned().collect()
     }
 
+    /// QUIC connections move with us as soon as something is sent on them (RFC 9000 §9); those over TCP are dead.
     fn network_changed(&mut self) {
+        self.look_around(SHORT_PROBE_TIMEOUT);
+        if self.config.server {
+            self.dht.publish_again(Instant::now());
+        } else {
+            self.check_everybody(SHORT_PROBE_TIMEOUT);
+            self.relaying.publish_when_checked();
+        }
+    }
+
+    /// What was out of reach may not be any more, and the reverse.
+    fn look_around(&mut self, patience: Duration) {
         let now = Instant::now();
         self.connections.hurry(now);
         self.relaying.network_changed(now);
-        self.check_relays();
-        self.tell(RendezvousEvent::NetworkChanged);
+        self.check_relays(patience);
     }
 
     fn tick(&mut self, now: Instant) {
@@ -399,6 +415,7 @@ impl Driver {
         let wall = Duration::from_millis(self.last_tick.1.saturating_sub(last_unix_ms));
         if wall > now.duration_since(last) + SLEPT {
             self.network_changed();
+            self.tell(RendezvousEvent::Woke);
         }
         self.forget_expired_records(now);
         self.keep_tcp_relays_alive(now);
