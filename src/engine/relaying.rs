@@ -95,6 +95,7 @@ impl CallRelays {
     /// Takes note of a grant; its servers are for the link.
     pub fn add(&mut self, grant: RelayGrant) -> Vec<TurnServer> {
         let RelayGrant { relay, offer: RelayOffer { username, password, servers, .. } } = grant;
+        self.0.retain(|(known, _)| !servers.contains(known));
         self.0.extend(servers.iter().map(|server| (*server, relay.clone())));
         let server = |address| TurnServer { address, username: username.clone(), password: password.clone() };
         servers.into_iter().map(server).collect()

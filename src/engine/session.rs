@@ -4,7 +4,7 @@
 //! or the REJOIN of a call whose link has failed, the second the reply, so that RING costs a single round trip. Opening and reading happen in tasks of their
 //! own; the desk sees only whole messages.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -117,17 +117,16 @@ impl Dial {
 
     /// Rings until there is a session, or for `patience`: networks come back when they like. A failure is told.
     pub async fn keep_ringing(self, patience: Duration) {
+        let give_up_at = Instant::now() + patience;
         let mut pumps = JoinSet::new();
-        let persistent = async {
-            while self.attempt(&mut pumps).await.is_err() {
-                sleep(BEFORE_RETRY).await;
+        while let Err(why) = self.attempt(&mut pumps).await {
+            if Instant::now() >= give_up_at {
+                let _ = self.desk.send(DeskInput::DialFailed { call: self.call, why }).await;
+                return;
             }
-        };
-        if timeout(patience, persistent).await.is_ok() {
-            while pumps.join_next().await.is_some() {}
-        } else {
-            let _ = self.desk.send(DeskInput::DialFailed { call: self.call, why: RingFailure::Unreachable }).await;
+            sleep(BEFORE_RETRY).await;
         }
+        while pumps.join_next().await.is_some() {}
     }
 
     async fn attempt(&self, pumps: &mut JoinSet<()>) -> Result<(), RingFailure> {
