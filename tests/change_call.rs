@@ -41,8 +41,12 @@ struct Town {
 impl Town {
     fn new(super_peers: usize, kind: NatKind) -> Self {
         let lab = Lab::new();
-        let hosts: Vec<Netns> =
-            ["node", "node2"].iter().zip(NODES).take(super_peers).map(|(name, at)| lab.public_host(name, &[at])).collect();
+        let hosts: Vec<Netns> = ["node", "node2"]
+            .iter()
+            .zip(NODES)
+            .take(super_peers)
+            .map(|(name, at)| lab.public_host(name, &[at]))
+            .collect();
         let left = lab.site("ra", Ipv4Addr::new(203, 0, 113, 101), [192, 168, 1], kind);
         let right = lab.site("rb", Ipv4Addr::new(203, 0, 113, 102), [192, 168, 2], kind);
         let elsewhere = lab.site("rc", Ipv4Addr::new(203, 0, 113, 103), [192, 168, 3], kind);

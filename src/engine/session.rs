@@ -4,11 +4,13 @@
 //! or the REJOIN of a call whose link has failed, the second the reply, so that RING costs a single round trip. Opening and reading happen in tasks of their
 //! own; the desk sees only whole messages.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::desk::DeskInput;
 use crate::base::{CallId, Person};
@@ -21,7 +23,7 @@ const FLIGHTS: usize = 6;
 /// Sessions kept of one dial, over different ways.
 pub(super) const SESSIONS: usize = 2;
 /// Between attempts to meet again.
-const BEFORE_RETRY: Duration = Duration::from_millis(200);
+const BEFORE_RETRY: Duration = Duration::from_millis(500);
 /// Messages waiting to be sent; a call needs a dozen in all.
 const OUTGOING_QUEUE: usize = 64;
 /// Frames read ahead of the desk.
@@ -102,34 +104,45 @@ pub(super) struct Dial {
     pub opening: Opening,
     /// One for each session.
     pub ids: [SessionId; SESSIONS],
+    pub progress: Progress,
     pub desk: mpsc::Sender<DeskInput>,
+}
+
+/// What the attempts of one dial have brought so far.
+#[derive(Default)]
+pub(super) struct Progress {
+    sessions: AtomicUsize,
+    answered: Notify,
 }
 
 impl Dial {
     /// Rings once; a failure is told.
     pub async fn ring(self) {
-        let mut pumps = JoinSet::new();
-        match self.attempt(&mut pumps).await {
-            Ok(()) => while pumps.join_next().await.is_some() {},
-            Err(why) => drop(self.desk.send(DeskInput::DialFailed { call: self.call, why }).await),
+        if let Err(why) = self.attempt().await {
+            let _ = self.desk.send(DeskInput::DialFailed { call: self.call, why }).await;
         }
     }
 
-    /// Rings until there is a session, or for `patience`: networks come back when they like. A failure is told.
+    /// Rings until there is a session, or for `patience`: networks come back when they like. An attempt may hang in a
+    /// connection that the peer has left, so others follow before it ends. A failure is told.
     pub async fn keep_ringing(self, patience: Duration) {
+        let dial = Arc::new(self);
         let give_up_at = Instant::now() + patience;
-        let mut pumps = JoinSet::new();
-        while let Err(why) = self.attempt(&mut pumps).await {
-            if Instant::now() >= give_up_at {
-                let _ = self.desk.send(DeskInput::DialFailed { call: self.call, why }).await;
-                return;
-            }
-            sleep(BEFORE_RETRY).await;
+        let mut attempts = JoinSet::new();
+        while Instant::now() < give_up_at && dial.progress.sessions.load(Ordering::Relaxed) == 0 {
+            let attempt = dial.clone();
+            attempts.spawn(async move { attempt.attempt().await.ok() });
+            let _ = timeout(BEFORE_RETRY, dial.progress.answered.notified()).await;
         }
-        while pumps.join_next().await.is_some() {}
+        while attempts.join_next().await.is_some() {}
+        if dial.progress.sessions.load(Ordering::Relaxed) == 0 {
+            let why = RingFailure::Unreachable;
+            let _ = dial.desk.send(DeskInput::DialFailed { call: dial.call, why }).await;
+        }
     }
 
-    async fn attempt(&self, pumps: &mut JoinSet<()>) -> Result<(), RingFailure> {
+    /// Ends when its sessions have.
+    async fn attempt(&self) -> Result<(), RingFailure> {
         let payload = self.opening.message().encode();
         let (mut initiators, mut flights) = (Vec::new(), Vec::new());
         for _ in 0..FLIGHTS {
@@ -140,9 +153,10 @@ impl Dial {
         }
         let mut attempts = self.rendezvous.ring(self.to.person, &self.to.hints, flights);
         let mut waiting: JoinSet<Option<Answered>> = JoinSet::new();
+        let mut pumps = JoinSet::new();
         let mut why = RingFailure::NotFound;
         let mut open = true;
-        let mut ids = self.ids.into_iter();
+        let mut answered = false;
         while open || !waiting.is_empty() {
             tokio::select! {
                 attempt = attempts.recv(), if open => match attempt {
@@ -153,19 +167,19 @@ impl Dial {
                         waiting.spawn(reply_of(rung.stream, initiator));
                     },
                 },
-                Some(answer) = waiting.join_next(), if !waiting.is_empty() => {
-                    if let Ok(Some(answered)) = answer && let Some(id) = ids.next() {
-                        self.take(answered, id, pumps).await;
-                        if ids.len() == 0 {
-                            break;
-                        }
-                    }
-                }
+                Some(answer) = waiting.join_next(), if !waiting.is_empty() => if let Ok(Some(answer)) = answer {
+                    let Some(id) = self.ids.get(self.progress.sessions.fetch_add(1, Ordering::Relaxed)) else { break };
+                    answered = true;
+                    self.progress.answered.notify_one();
+                    self.take(answer, *id, &mut pumps).await;
+                },
                 // The desk wants none of the sessions any more.
                 Some(_) = pumps.join_next(), if !pumps.is_empty() => if pumps.is_empty() { break },
             }
         }
-        if ids.len() < SESSIONS { Ok(()) } else { Err(why) }
+        drop(attempts);
+        while pumps.join_next().await.is_some() {}
+        if answered { Ok(()) } else { Err(why) }
     }
 
     /// Gives a session to the desk and carries its messages from now on.

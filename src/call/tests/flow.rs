@@ -227,12 +227,14 @@ fn interruptions_heal_or_end_the_call() {
     world.links(id(1), &[LinkNews::Recovered]);
     world.run();
     assert_eq!(world.states(), [Some(State::Talking); 2]);
-    let count = |world: &World, wanted: CallEvent| world.events[ALICE].iter().filter(|(_, event)| *event == wanted).count();
+    let count =
+        |world: &World, wanted: CallEvent| world.events[ALICE].iter().filter(|(_, event)| *event == wanted).count();
     assert_eq!(count(&world, CallEvent::Reconnecting(Interruption::Silence)), 1);
     assert_eq!(count(&world, CallEvent::Reconnected), 1);
     world.links(id(1), &[LinkNews::Interrupted]);
     world.run();
-    let asked = |world: &World| world.events[ALICE].iter().filter(|(_, event)| matches!(event, CallEvent::Rejoin(_))).count();
+    let asked =
+        |world: &World| world.events[ALICE].iter().filter(|(_, event)| matches!(event, CallEvent::Rejoin(_))).count();
     let before = asked(&world);
     world.pass(Limits::default().rejoin_every);
     assert_eq!(asked(&world), before + 1, "it is tried again");

@@ -10,7 +10,7 @@ use crate::call::DialRefused;
 use crate::control::{Ask, Response};
 use crate::engine::doctor::{self, Asker, Patient};
 use crate::engine::remote::{self, RemoteVerb};
-use crate::engine::session::{Dial, Opening};
+use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
@@ -95,6 +95,7 @@ impl Desk {
             call,
             opening: Opening::Invite(invite.clone()),
             ids: self.new_sessions(),
+            progress: Progress::default(),
             desk: self.inbox.clone(),
         };
         let task = self.signalling.spawn(dial.ring());

@@ -9,7 +9,7 @@ use super::{Desk, DeskInput};
 use crate::base::CallId;
 use crate::call::{Interruption, Limits, Rejoin};
 use crate::engine::link_task::LinkJob;
-use crate::engine::session::{Dial, Opening};
+use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::{CallPhase, Event, MediaPath};
 use crate::identity::Link;
 use crate::link::Timings;
@@ -44,14 +44,16 @@ impl Desk {
             Err(why) => return tracing::warn!(%why, "changes of the network will be noticed late"),
         };
         let inbox = self.inbox.clone();
-        tokio::spawn(async move { while inbox.send(DeskInput::NetworkChanged(watch.changed().await)).await.is_ok() {} });
+        tokio::spawn(
+            async move { while inbox.send(DeskInput::NetworkChanged(watch.changed().await)).await.is_ok() {} },
+        );
     }
 
     pub(super) fn network_changed(&mut self, change: NetworkChange, now: Instant) {
         tracing::info!(?change, "the network has changed");
         self.emit_at(now, Event::NetworkChanged);
         if let Some(rendezvous) = &self.rendezvous {
-            rendezvous.network_changed();
+            rendezvous.network_changed(change.lost_way);
         }
         if change.lost_way {
             self.calls.values_mut().for_each(|live| live.moved = true);
@@ -94,7 +96,8 @@ impl Desk {
     /// would show that after a minute.
     pub(super) fn check_ways(&self) {
         let waits = |phase| matches!(phase, CallPhase::Dialing | CallPhase::Ringing | CallPhase::Reconnecting);
-        if let Some(rendezvous) = self.rendezvous.as_ref().filter(|_| self.calls.values().any(|live| waits(live.phase))) {
+        if let Some(rendezvous) = self.rendezvous.as_ref().filter(|_| self.calls.values().any(|live| waits(live.phase)))
+        {
             rendezvous.check();
         }
     }
@@ -110,6 +113,7 @@ impl Desk {
             call,
             opening,
             ids: self.new_sessions(),
+            progress: Progress::default(),
             desk: self.inbox.clone(),
         };
         self.signalling.spawn(dial.keep_ringing(patience));

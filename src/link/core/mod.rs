@@ -24,8 +24,8 @@ use super::dtls::HandshakeGuard;
 use super::gate::Gate;
 use super::gather::{Gatherer, Transmit};
 use super::peer::{MAX_MESSAGE_LEN, Peer, core_error};
-use liveness::Liveness;
 use super::sdp::{credentials_of, fingerprint_of, split_candidates};
+use liveness::Liveness;
 
 /// Messages kept until the data channel opens.
 const MAX_EARLY_MESSAGES: usize = 16;

@@ -109,7 +109,12 @@ impl World {
     }
 
     /// Runs until one end has seen the event, or for `limit`; how long it took.
-    pub fn run_until_at(&mut self, end: usize, limit: Duration, wanted: impl Fn(&LinkEvent) -> bool) -> Option<Duration> {
+    pub fn run_until_at(
+        &mut self,
+        end: usize,
+        limit: Duration,
+        wanted: impl Fn(&LinkEvent) -> bool,
+    ) -> Option<Duration> {
         let began = self.now;
         while !self.events[end].iter().any(&wanted) {
             if self.now - began > limit || !self.step() {

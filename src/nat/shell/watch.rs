@@ -103,7 +103,10 @@ mod netlink {
             // No protocol number is number 0, which is `NETLINK_ROUTE`.
             let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
             bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
-            #[expect(deprecated, reason = "its successor is unsafe for types that lie about their descriptor; this one does not")]
+            #[expect(
+                deprecated,
+                reason = "its successor is unsafe for types that lie about their descriptor; this one does not"
+            )]
             let socket = AsyncFd::new(socket)?;
             Ok(Self(socket))
         }

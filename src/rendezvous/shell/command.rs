@@ -81,13 +81,17 @@ pub(super) enum Command {
     /// A super-peer was asked whether we have a place there.
     Probed {
         node: PeerId,
+        /// The connection that was asked over; `None`: any.
+        on: Option<ConnectionId>,
         outcome: Probe,
     },
     Totals {
         reply: oneshot::Sender<Totals>,
     },
-    /// This machine got into another network.
-    NetworkChanged,
+    /// This machine got into another network; `lost_way`: what we are connected to cannot reach us any more.
+    NetworkChanged {
+        lost_way: bool,
+    },
     /// Find out which connections are dead.
     Check,
     Shutdown {
@@ -171,10 +175,10 @@ impl Net {
     }
 
     /// Asks a super-peer whether we have a place reserved there; the driver draws the consequences. One that we are
-    /// not connected to counts as silent.
-    pub(super) async fn probe(&self, node: PeerId, patience: Duration) {
+    /// not connected to counts as silent. `on`: over this connection, which alone is closed if it is dead.
+    pub(super) async fn probe(&self, node: PeerId, on: Option<ConnectionId>, patience: Duration) {
         let question = async {
-            let mut stream = self.open(node, None, RESERVED).await?;
+            let mut stream = self.open(node, on, RESERVED).await?;
             stream.write_all(&framed(&self.me.to_bytes())?).await.ok()?;
             stream.flush().await.ok()?;
             match read_frame(&mut stream, 1).await {
@@ -185,7 +189,7 @@ impl Net {
             }
         };
         let outcome = timeout(patience, question).await.ok().flatten().unwrap_or(Probe::Silent);
-        self.send(Command::Probed { node, outcome }).await;
+        self.send(Command::Probed { node, on, outcome }).await;
     }
 
     pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

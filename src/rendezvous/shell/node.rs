@@ -127,11 +127,11 @@ impl Rendezvous {
         receiver
     }
 
-    /// This machine got into another network: connections that lead nowhere now are found out and made anew, and our
-    /// presence is published again as soon as one super-peer can be reached.
-    pub fn network_changed(&self) {
+    /// This machine got into another network. `lost_way`: it sends from other addresses than before, so connections lead
+    /// nowhere now; they are made anew, and our presence is published again as soon as a super-peer is reached.
+    pub fn network_changed(&self, lost_way: bool) {
         let net = self.net.clone();
-        self.runtime.spawn(async move { net.send(Command::NetworkChanged).await });
+        self.runtime.spawn(async move { net.send(Command::NetworkChanged { lost_way }).await });
     }
 
     /// Finds out which of our connections are dead, and closes them: what runs over them ends then. Costs a small

@@ -198,7 +198,7 @@ async fn through_relay(
     };
     if again == RingFailure::Unreachable {
         // Perhaps our connection to it died unnoticed: then it is closed now, and a new one is made.
-        net.probe(relay.node, SHORT_PROBE_TIMEOUT).await;
+        net.probe(relay.node, None, SHORT_PROBE_TIMEOUT).await;
     }
     sleep(BEFORE_RETRY).await;
     through_relay_once(net, relay, callee, flight).await

@@ -24,6 +24,8 @@ use crate::rendezvous::shell::ring::unix_s;
 /// Remembered nodes that are dialled at a time while we are alone.
 const JOIN_AT_ONCE: usize = 8;
 const JOIN_RETRY: Duration = Duration::from_secs(2);
+/// So long after a change of network, or the beginning of a search, the next way in is tried at once.
+const HURRY: Duration = Duration::from_secs(5);
 const LONGEST_JOIN_RETRY: Duration = Duration::from_secs(5 * 60);
 /// Nodes found on the LAN; more are ignored.
 const MAX_LAN_NODES: usize = 32;
@@ -71,6 +73,8 @@ struct Join {
     next: usize,
     due: Option<Instant>,
     attempts: u32,
+    /// Until then, being alone is no reason to wait.
+    hurry_until: Option<Instant>,
 }
 
 impl Connections {
@@ -81,7 +85,7 @@ impl Connections {
             waiting: BTreeMap::new(),
             circuits: BTreeMap::new(),
             lan: BTreeMap::new(),
-            join: Join { bootstrap, remembered, next: 0, due: Some(now), attempts: 0 },
+            join: Join { bootstrap, remembered, next: 0, due: Some(now), attempts: 0, hurry_until: None },
             news_for_cache: false,
             relay_seekers: Vec::new(),
         }
@@ -99,6 +103,7 @@ impl Connections {
     pub(super) fn hurry(&mut self, now: Instant) {
         self.join.attempts = 0;
         self.join.due = Some(now);
+        self.join.hurry_until = Some(now + HURRY);
     }
 
     pub(super) fn dialling(&mut self, peer: PeerId, connection: ConnectionId) {
@@ -107,6 +112,11 @@ impl Connections {
 
     pub(super) fn is_connected(&self, peer: &PeerId) -> bool {
         self.direct(peer).next().is_some()
+    }
+
+    /// The direct connection over which streams to `peer` are opened.
+    pub(super) fn newest(&self, peer: &PeerId) -> Option<ConnectionId> {
+        self.direct(peer).last().map(|connection| connection.id)
     }
 
     /// Whether one of the direct connections to `peer` is TCP: such a one has no keep-alive of its own.
@@ -359,8 +369,10 @@ impl Driver {
             self.relay_unreachable(peer);
         }
         if self.connections.peers.is_empty() && self.connections.join.due.is_none() {
+            let now = Instant::now();
+            let hurry = self.connections.join.hurry_until.is_some_and(|until| now < until);
             self.connections.join.attempts = 0;
-            self.connections.join.due = Some(Instant::now() + JOIN_RETRY);
+            self.connections.join.due = Some(if hurry { now } else { now + JOIN_RETRY });
         }
     }
 

@@ -283,11 +283,11 @@ impl Driver {
                 let _ = reply.send(self.relaying.has_client(&node));
             }
             Command::Relays { found } => self.tell_relays(found),
-            Command::Probed { node, outcome } => self.probed(node, outcome),
+            Command::Probed { node, on, outcome } => self.probed(node, on, outcome),
             Command::Totals { reply } => {
                 let _ = reply.send(self.totals());
             }
-            Command::NetworkChanged => self.network_changed(),
+            Command::NetworkChanged { lost_way } => self.network_changed(lost_way),
             Command::Check => {
                 self.check_relays(SHORT_PROBE_TIMEOUT);
                 self.check_everybody(SHORT_PROBE_TIMEOUT);
@@ -390,14 +390,17 @@ impl Driver {
         all.iter().filter(local).cloned().collect()
     }
 
-    /// QUIC connections move with us as soon as something is sent on them (RFC 9000 §9); those over TCP are dead.
-    fn network_changed(&mut self) {
+    /// libp2p's QUIC does not migrate connections (RFC 9000 §9), and TCP cannot: a client that sends from elsewhere has
+    /// none left, and does not wait to find that out. Those of a super-peer may be over its other addresses.
+    fn network_changed(&mut self, lost_way: bool) {
         self.look_around(SHORT_PROBE_TIMEOUT);
+        self.relaying.publish_when_checked();
         if self.config.server {
             self.dht.publish_again(Instant::now());
-        } else {
-            self.check_everybody(SHORT_PROBE_TIMEOUT);
-            self.relaying.publish_when_checked();
+        } else if lost_way {
+            for peer in self.swarm.connected_peers().copied().collect::<Vec<_>>() {
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
         }
     }
 
@@ -414,7 +417,8 @@ impl Driver {
         self.last_tick = (now, unix_ms());
         let wall = Duration::from_millis(self.last_tick.1.saturating_sub(last_unix_ms));
         if wall > now.duration_since(last) + SLEPT {
-            self.network_changed();
+            self.network_changed(false);
+            self.check_everybody(SHORT_PROBE_TIMEOUT);
             self.tell(RendezvousEvent::Woke);
         }
         self.forget_expired_records(now);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, relay};
 
 use super::Driver;
@@ -143,6 +144,10 @@ impl Driver {
     pub(super) fn reservation_ended(&mut self, listener: ListenerId, reason: &io::Result<()>) {
         let Some(at) = self.relaying.listeners.iter().position(|(known, _)| *known == listener) else { return };
         let (_, relay) = self.relaying.listeners.swap_remove(at);
+        if self.relaying.manager.is_asking(&relay) && !self.connections.is_connected(&relay) {
+            // The end of what was lost with the former connection; the next one is being made.
+            return;
+        }
         let loss =
             if reason.is_err() && self.connections.is_connected(&relay) { Loss::Refused } else { Loss::Unreachable };
         self.relay_lost(relay, loss);
@@ -169,16 +174,19 @@ impl Driver {
     pub(super) fn check_relays(&mut self, patience: Duration) {
         self.relaying.last_check = Some(Instant::now());
         for NodeAddresses { node, .. } in self.relaying.held() {
-            let net = self.net.clone();
-            tokio::spawn(async move { net.probe(node, patience).await });
+            self.check(node, patience);
         }
+    }
+
+    fn check(&self, node: PeerId, patience: Duration) {
+        let (net, on) = (self.net.clone(), self.connections.newest(&node));
+        tokio::spawn(async move { net.probe(node, on, patience).await });
     }
 
     /// The same of the other nodes that we are connected to: rings and lookups go over them.
     pub(super) fn check_everybody(&mut self, patience: Duration) {
         for node in self.connections.nodes().filter(|node| !self.relaying.is_held(node)).take(MAX_CHECKED) {
-            let net = self.net.clone();
-            tokio::spawn(async move { net.probe(node, patience).await });
+            self.check(node, patience);
         }
     }
 
@@ -191,7 +199,7 @@ impl Driver {
 
     /// Closing a dead connection makes everything else notice: the reservation ends, queries fail over, the next ring
     /// dials anew.
-    pub(super) fn probed(&mut self, node: PeerId, outcome: Probe) {
+    pub(super) fn probed(&mut self, node: PeerId, on: Option<ConnectionId>, outcome: Probe) {
         let dead = match outcome {
             Probe::Reserved => false,
             Probe::NotReserved => self.relaying.is_held(&node),
@@ -202,7 +210,11 @@ impl Driver {
         }
         if dead {
             tracing::debug!(?outcome, "a super-peer is gone, or has forgotten us");
-            let _ = self.swarm.disconnect_peer_id(node);
+            // Another connection may have taken the place of the one that was asked over.
+            match on {
+                Some(connection) => drop(self.swarm.close_connection(connection)),
+                None => drop(self.swarm.disconnect_peer_id(node)),
+            }
         }
     }
 }
