@@ -160,8 +160,7 @@ fn carry(name: &str, kind: NatKind, caller: bool, rtt: Option<Duration>) {
     }
     std::thread::sleep(BEFORE);
     let host = if caller { &town.alice } else { &town.bob };
-    let moved = mono_ms();
-    town.lab.carry(host, &town.elsewhere, 77);
+    let moved = town.lab.carry(host, &town.elsewhere, 77);
     let carried = mono_ms();
     let told = talk.reconnects(moved);
     let back = |line: &Value| line["mono_ms"].as_f64().expect("a number") - carried;

@@ -90,6 +90,13 @@ pub(super) fn judge_remote(line: &str, on_loopback: bool) -> Result<String, Cand
     Ok(format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ {kind}{related}"))
 }
 
+/// The address of a [judged](judge_remote) candidate, if it is a relayed one.
+pub(super) fn relayed_address(judged: &str) -> Option<SocketAddr> {
+    let mut words = judged.split_ascii_whitespace().skip(4);
+    let (ip, port) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    (words.nth(1)? == "relay").then(|| SocketAddr::new(ip, port))
+}
+
 /// Whether a datagram may be sent to this address because a peer said so.
 fn is_possible_peer(ip: IpAddr, port: u16, on_loopback: bool) -> bool {
     let ip = ip.to_canonical();
@@ -143,6 +150,15 @@ mod tests {
                 assert!(judge_remote(&line, false).is_ok(), "{line}");
                 assert!(judge_remote(&format!("a=candidate:{line}"), false).is_ok());
             }
+        }
+    }
+
+    #[test]
+    fn relayed_candidates_are_told_from_others() {
+        let address = "192.0.2.1:4000".parse().unwrap();
+        for (kind, relayed) in [(CandidateKind::Relayed, Some(address)), (CandidateKind::Host, None)] {
+            let line = LocalCandidate { kind, address, base: address, rank: 0 }.to_string();
+            assert_eq!(relayed_address(&judge_remote(&line, false).unwrap()), relayed);
         }
     }
 

@@ -217,20 +217,35 @@ impl Lab {
     }
 
     /// Carries a machine into another site's LAN: its interface there is gone, and another one is up with an address that
-    /// ends in `number`, as when somebody walks from one wireless network into the next.
-    pub fn carry(&self, host: &Netns, to: &Site, number: u8) {
+    /// ends in `number`, as when somebody walks from one wireless network into the next. When it left the old one, by
+    /// CLOCK_MONOTONIC, ms.
+    pub fn carry(&self, host: &Netns, to: &Site, number: u8) -> f64 {
         let [a, b, c] = to.lan;
         let Netns(name) = host;
         to.router.ip(&[
             format!("link add m{name} type veth peer name eth1 netns {name}"),
             format!("link set m{name} master lan up"),
         ]);
+        host.ip(&["link set eth1 up".to_owned()]);
+        // As on a real network, the link works before it gives an address. The kernel takes up to a second to begin
+        // forwarding on a new port of a bridge.
+        let state = format!("/sys/class/net/m{name}/brport/state");
+        let forwards = || {
+            let output = to.router.command(&["cat", &state]).output().expect("ip was found");
+            String::from_utf8_lossy(&output.stdout).trim() == "3"
+        };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while !forwards() {
+            assert!(std::time::Instant::now() < end, "the bridge does not take up {name}'s new link");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let moved = super::figures::mono_ms();
         host.ip(&[
             "link del eth0".to_owned(),
-            "link set eth1 name eth0 up".to_owned(),
-            format!("addr add {a}.{b}.{c}.{number}/24 dev eth0"),
+            format!("addr add {a}.{b}.{c}.{number}/24 dev eth1"),
             format!("route add default via {a}.{b}.{c}.1"),
         ]);
+        moved
     }
 
     /// Impairs the access link of a public machine or a site's router until the guard is dropped.

@@ -218,7 +218,10 @@ impl Desk {
             LinkNews::Described(made) => {
                 self.switchboard.described(call, made.sdp, made.fingerprint, made.ufrag, now);
             }
-            LinkNews::Stats(stats) => live.link_stats = stats,
+            LinkNews::Stats(stats) => {
+                live.link_stats = stats;
+                self.check_path(call, now);
+            }
             LinkNews::Failed(why) => {
                 tracing::warn!(%why, "the media link failed");
                 self.switchboard.handle_link(call, CallNews::Failed, now);
@@ -268,6 +271,16 @@ impl Desk {
             LinkEvent::ChannelOpen => self.switchboard.handle_link(call, CallNews::ChannelOpen, now),
             // An authenticated goodbye of the transport: the peer hung up and its BYE was lost.
             LinkEvent::Closed => self.switchboard.handle_message(call, Message::Bye(EndReason::HangUp), now),
+        }
+    }
+
+    /// What the path is may become known after it is found: whose address the other end's is.
+    fn check_path(&mut self, call: CallId, now: Instant) {
+        let Some(live) = self.calls.get(&call).filter(|live| live.phase == CallPhase::Connected) else { return };
+        if let Some(path) = live.link_stats.path
+            && let Some(path) = self.note_path(call, &path)
+        {
+            self.emit_at(now, Event::PathChanged { call, path });
         }
     }
 

@@ -173,7 +173,7 @@ impl Core {
         }
     }
 
-    fn handle_gathered(&mut self, event: GatherEvent, now: Instant) {
+    pub(super) fn handle_gathered(&mut self, event: GatherEvent, now: Instant) {
         match event {
             GatherEvent::Candidate(candidate) => self.announce(candidate),
             GatherEvent::Data { relayed, peer, payload } => self.handle_peer_datagram(relayed, peer, payload, now),
@@ -182,13 +182,16 @@ impl Core {
     }
 
     fn announce(&mut self, candidate: LocalCandidate) {
-        let line = candidate.to_string();
-        let init = RTCIceCandidateInit { candidate: line.clone(), ..RTCIceCandidateInit::default() };
-        let added = self.peer.connection.add_local_candidate(init).is_ok();
         // Until our description is made candidates go into it.
-        if added && self.gate.is_some() {
-            self.events.push_back(LinkEvent::Candidate(line));
+        if self.adopt(candidate) && self.gate.is_some() {
+            self.events.push_back(LinkEvent::Candidate(candidate.to_string()));
         }
+    }
+
+    /// Gives a candidate of ours to the core; false when it is refused.
+    pub(super) fn adopt(&mut self, candidate: LocalCandidate) -> bool {
+        let init = RTCIceCandidateInit { candidate: candidate.to_string(), ..RTCIceCandidateInit::default() };
+        self.peer.connection.add_local_candidate(init).is_ok()
     }
 
     fn announce_end_of_candidates(&mut self) {

@@ -7,7 +7,7 @@ mod flow;
 mod liveness;
 mod restart;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use rtc::sansio::Protocol;
 use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind, Redacted};
 
 use super::api::{CandidateError, CandidateKind, LinkError, LinkEvent, LinkStats, LocalDescription, Path};
-use super::candidate::{MAX_REMOTE_CANDIDATES, judge_remote};
+use super::candidate::{MAX_REMOTE_CANDIDATES, judge_remote, relayed_address};
 use super::config::{LinkConfig, Role, Timings, TurnServer};
 use super::dtls::HandshakeGuard;
 use super::gate::Gate;
@@ -67,6 +67,8 @@ pub(super) struct Core {
     /// Candidates of the peer that came before its description.
     early_candidates: Vec<String>,
     remote_candidates: usize,
+    /// Addresses that the peer says it holds on relays.
+    relays_of_peer: BTreeSet<SocketAddr>,
     end_of_candidates_sent: bool,
     has_path: bool,
     /// When the handshake is given up.
@@ -97,6 +99,7 @@ impl Core {
             announced: None,
             early_candidates: Vec::new(),
             remote_candidates: 0,
+            relays_of_peer: BTreeSet::new(),
             end_of_candidates_sent: false,
             has_path: false,
             handshake_deadline: None,
@@ -149,6 +152,7 @@ impl Core {
             return Err(CandidateError::TooMany.into());
         }
         self.remote_candidates += 1;
+        self.relays_of_peer.extend(relayed_address(&candidate));
         if self.phase == Phase::Opened {
             self.early_candidates.push(candidate);
             return Ok(());
@@ -234,7 +238,11 @@ impl Core {
     }
 
     fn path(&mut self) -> Option<Path> {
-        let [(local, local_address), (remote, remote_address)] = self.peer.selected_pair()?;
+        let [(local, local_address), (mut remote, remote_address)] = self.peer.selected_pair()?;
+        if remote == CandidateKind::PeerReflexive && self.relays_of_peer.contains(&remote_address) {
+            // A check came through the relay before the peer had told of it.
+            remote = CandidateKind::Relayed;
+        }
         let relay = if local == CandidateKind::Relayed { self.gatherer.server_of(local_address) } else { None };
         let (relay, protocol) = relay.map_or((None, "udp"), |(server, protocol)| (Some(server), protocol));
         Some(Path {

@@ -10,7 +10,7 @@ use rtc::peer_connection::sdp::RTCSessionDescription;
 
 use super::super::api::{CandidateKind, DescriptionError, LinkError, LinkEvent, LocalDescription};
 use super::super::config::Role;
-use super::super::gather::Gatherer;
+use super::super::gather::{GatherEvent, Gatherer};
 use super::super::peer::core_error;
 use super::super::sdp::{credentials_of, fingerprint_of, split_candidates};
 use super::{Announced, Core, Phase};
@@ -85,19 +85,30 @@ impl Core {
         now: Instant,
     ) -> Result<LocalDescription, LinkError> {
         let mut made = self.described(description, now)?;
-        // The candidates in it are those of before.
-        made.sdp = split_candidates(&made.sdp).0;
         self.phase = Phase::Disconnected;
         self.has_path = false;
         self.liveness.forget_path();
         self.release_relays_at = None;
         self.end_of_candidates_sent = false;
         self.remote_candidates = 0;
+        self.relays_of_peer.clear();
         if let Some(bases) = bases {
             self.gatherer = Gatherer::new(&self.config, bases, now)?;
         } else {
             for transmit in self.gatherer.restart(dead, self.config.expects_relays, now)? {
                 self.transmit(transmit);
+            }
+        }
+        // The candidates in it are those of before; the new ones must not come later than the checks sent from them, or
+        // the peer would take a relay's address for ours.
+        made.sdp = split_candidates(&made.sdp).0;
+        while let Some(event) = self.gatherer.poll_event() {
+            match event {
+                GatherEvent::Candidate(candidate) if self.adopt(candidate) => {
+                    made.sdp += &format!("a=candidate:{candidate}\r\n");
+                }
+                GatherEvent::Candidate(_) => {}
+                other => self.handle_gathered(other, now),
             }
         }
         Ok(made)
