@@ -143,7 +143,8 @@ fn assert_climbs(climbs: &[Climb; 2], longest_ms: usize) {
     for climb in climbs {
         assert!(climb.longest_standstill_ms <= longest_ms + READING_ERROR_MS, "{climbs:?}");
         assert_eq!(climb.repeated, 0, "a word was repeated: {climbs:?}");
-        let until = (BEFORE + AFTER).as_millis() as usize / 100;
+        // Half a second of it may still be under way when the call ends, or have gone by before it began.
+        let until = (BEFORE + AFTER).as_millis() as usize / 100 - 5;
         assert!(climb.last_step >= until, "sound goes on to the end: {climbs:?}");
     }
 }

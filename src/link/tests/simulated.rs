@@ -69,7 +69,8 @@ fn a_machine_that_moves_is_found_again_under_the_same_keys() {
             // The other may hear the mover's next check before it finds the silence long.
             let silent = world.run_until_at(mover, Duration::from_secs(2), |event| *event == LinkEvent::Disconnected);
             let silent = silent.expect("the mover hears nothing");
-            assert!(silent <= Duration::from_millis(550), "{silent:?}");
+            // A consent check from the new address may have been answered there.
+            assert!(silent <= Duration::from_millis(1550), "{silent:?}");
             world.forget_events();
             world.restart([OFFERER, ANSWERER].map(|end| end == mover));
             let again = |event: &LinkEvent| matches!(event, LinkEvent::Reconnected(_));
