@@ -117,6 +117,13 @@ impl OpusEncoder {
         self.set(sys::OPUS_SET_SIGNAL_REQUEST, sys::OPUS_SIGNAL_VOICE)
     }
 
+    /// Forgets the signal, keeps the settings.
+    pub fn reset(&mut self) -> Result<(), OpusError> {
+        // SAFETY: the state is valid; this request takes no argument.
+        let result = unsafe { sys::opus_encoder_ctl(self.state.as_ptr(), sys::OPUS_RESET_STATE) };
+        if result == sys::OPUS_OK { Ok(()) } else { Err(OpusError(result)) }
+    }
+
     /// Delay of the coded signal behind the input.
     pub fn lookahead(&mut self) -> SampleCount {
         let mut samples: i32 = 0;
