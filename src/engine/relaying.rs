@@ -70,6 +70,13 @@ impl RelayService {
         })
     }
 
+    /// A client that came by one of the rendezvous node's TCP ports.
+    pub fn visit(&self, stream: std::net::TcpStream) {
+        if let Some((service, _)) = &self.running {
+            service.visit(stream);
+        }
+    }
+
     /// Calls that are being relayed.
     pub fn calls(&self) -> u32 {
         self.running.as_ref().map_or(0, |(service, _)| service.totals().calls)
@@ -94,10 +101,13 @@ pub(super) struct CallRelays(Vec<(SocketAddr, NodeId)>);
 impl CallRelays {
     /// Takes note of a grant; its servers are for the link.
     pub fn add(&mut self, grant: RelayGrant) -> Vec<TurnServer> {
-        let RelayGrant { relay, offer: RelayOffer { username, password, servers, .. } } = grant;
-        self.0.extend(servers.iter().map(|server| (*server, relay.clone())));
-        let server = |address| TurnServer { address, username: username.clone(), password: password.clone() };
-        servers.into_iter().map(server).collect()
+        let RelayGrant { relay, offer: RelayOffer { username, password, servers, .. }, tcp } = grant;
+        self.0.extend(servers.iter().copied().chain(tcp).map(|server| (server, relay.clone())));
+        let server = |(index, address)| {
+            let tcp = tcp.filter(|_| index == 0);
+            TurnServer { address, tcp, username: username.clone(), password: password.clone() }
+        };
+        servers.into_iter().enumerate().map(server).collect()
     }
 
     /// Who relays this path: a node where it is known to be one, else the server's address. The peer's relay is often

@@ -20,6 +20,8 @@ const MIN_RELAYED: usize = 8;
 const MAX_SERVERS: usize = 4;
 /// Relays are asked over TCP when none has answered over UDP for this long: a few round trips.
 const UDP_PATIENCE: Duration = Duration::from_millis(600);
+/// The same for a super-peer that was reached over TCP alone.
+const SHORT_UDP_PATIENCE: Duration = Duration::from_millis(150);
 /// TCP streams to relays, counted over the life of the link.
 const MAX_STREAMS: usize = 2;
 
@@ -87,10 +89,15 @@ impl Gatherer {
         Ok(gatherer)
     }
 
-    /// One more server, for both its services; it listens on TCP at the same port.
+    /// One more server, for both its services; it listens on TCP, too. One that is known to be reached that way already
+    /// was probably not reached over UDP, so it is not waited for long.
     pub fn add_relay(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
         if self.fallbacks.len() < MAX_SERVERS {
-            self.fallbacks.push_back((now + UDP_PATIENCE, server.clone()));
+            let patience = if server.tcp.is_some() { SHORT_UDP_PATIENCE } else { UDP_PATIENCE };
+            let due = now + patience;
+            let later = self.fallbacks.partition_point(|(other, _)| *other <= due);
+            let address = server.tcp.unwrap_or(server.address);
+            self.fallbacks.insert(later, (due, TurnServer { address, ..server.clone() }));
         }
         self.ask_stun(server.address, now)?;
         self.ask_turn(server, now)

@@ -26,6 +26,9 @@ pub enum RendezvousEvent {
     /// A client asks for the use of our media relay. `address`: where its connection comes from. A dropped reply is a
     /// refusal.
     RelayAsked { from: NodeId, address: Option<IpAddr>, reply: RelayReply },
+    /// A client of the media relay came to one of this node's TCP ports. It has sent something already, which nobody has
+    /// read yet.
+    RelayClient { stream: std::net::TcpStream },
     /// An interface came or went, or the machine woke up; relays are being checked.
     NetworkChanged,
 }
@@ -47,6 +50,8 @@ pub struct RelayGrant {
     pub relay: NodeId,
     /// Its servers are ones that the address rules let us talk to.
     pub offer: RelayOffer,
+    /// Where we have reached it over TCP: its relay takes clients there, too. `None`: it is reached over UDP.
+    pub tcp: Option<SocketAddr>,
 }
 
 /// One way that was tried to reach a person.

@@ -39,7 +39,9 @@ impl World {
     pub fn in_laboratory(host: &Netns, address: std::net::Ipv4Addr, further: &[&str]) -> Self {
         let udp = format!("/ip4/{address}/udp/4001/quic-v1");
         let tcp = format!("/ip4/{address}/tcp/4001");
-        let listen = ["--listen", &udp, "--listen", &tcp];
+        // As a super-peer does by itself where nothing is configured.
+        let https = format!("/ip4/{address}/tcp/443");
+        let listen = ["--listen", &udp, "--listen", &tcp, "--listen", &https];
         Self::start(&[&LABORATORY[..], &listen].concat(), Some(host), &[&LABORATORY[..], further].concat())
     }
 

@@ -273,6 +273,7 @@ impl Desk {
             RendezvousEvent::RelayAsked { from, address, reply } => {
                 reply.send(self.relay_service.answer(&from, address, Instant::now()));
             }
+            RendezvousEvent::RelayClient { stream } => self.relay_service.visit(stream),
             RendezvousEvent::NetworkChanged => self.emit(Event::NetworkChanged),
         }
     }

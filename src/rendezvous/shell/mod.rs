@@ -8,6 +8,7 @@
 
 mod behaviour;
 mod command;
+mod door;
 mod driver;
 mod files;
 mod grants;

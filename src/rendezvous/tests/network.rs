@@ -213,7 +213,7 @@ async fn super_peers_let_clients_use_their_relays() {
     ];
     let mut grants = caller.rendezvous.relay_grants(3);
     let first = timeout(PATIENCE, grants.recv()).await.expect("a grant").expect("one is willing");
-    assert_eq!(first, RelayGrant { relay, offer: expected });
+    assert_eq!(first, RelayGrant { relay, offer: expected, tcp: None });
     assert!(timeout(Duration::from_secs(1), grants.recv()).await.is_err(), "the others grant nothing usable");
 }
 

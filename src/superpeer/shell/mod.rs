@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use tokio::net::UdpSocket;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -36,6 +36,9 @@ pub use super::core::Totals;
 const FILES: u64 = 8192;
 /// Addresses served at; machines have fewer.
 const MAX_ADDRESSES: usize = 8;
+
+/// Connections accepted elsewhere that may wait for the relay's thread.
+const VISITORS: usize = 64;
 
 /// Where and how to serve.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +69,7 @@ pub enum ServiceError {
 pub struct Service {
     addresses: Vec<SocketAddr>,
     totals: watch::Receiver<Totals>,
+    visitors: mpsc::Sender<std::net::TcpStream>,
     _held: DropGuard,
 }
 
@@ -89,11 +93,12 @@ impl Service {
         let core = Core::new(policy, limits.clone(), secret, ips, now);
 
         let (told, totals) = watch::channel(Totals::default());
+        let (visitors, arriving) = mpsc::channel(VISITORS);
         let stop = CancellationToken::new();
         let held = stop.clone().drop_guard();
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|why| system(&why))?;
         let serve = move || {
-            let relaying = serve(core, doors, ports, limits, told);
+            let relaying = serve(core, doors, ports, limits, told, arriving);
             runtime.block_on(LocalSet::new().run_until(async {
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -104,12 +109,17 @@ impl Service {
             }));
         };
         std::thread::Builder::new().name("relay".into()).spawn(serve).map_err(|why| system(&why))?;
-        Ok((Self { addresses, totals, _held: held }, issuer))
+        Ok((Self { addresses, totals, visitors, _held: held }, issuer))
     }
 
     /// Where clients find it: UDP and TCP at the same ports, STUN and TURN.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Serves a client whose connection was accepted elsewhere; one that finds a queue is closed.
+    pub fn visit(&self, stream: std::net::TcpStream) {
+        let _ = self.visitors.try_send(stream);
     }
 
     /// Not older than a second or two.
@@ -181,6 +191,7 @@ async fn serve(
     ports: Option<RangeInclusive<u16>>,
     limits: Limits,
     told: watch::Sender<Totals>,
+    arriving: mpsc::Receiver<std::net::TcpStream>,
 ) -> io::Result<()> {
     let mut listeners = Vec::new();
     let mut sockets = Vec::new();
@@ -197,6 +208,7 @@ async fn serve(
     for door in 0..relay.doors.len() {
         tokio::task::spawn_local(udp::read_clients(relay.clone(), door));
     }
+    tokio::task::spawn_local(tcp::welcome(relay.clone(), arriving));
     for (address, listener) in listeners {
         tokio::task::spawn_local(tcp::accept(relay.clone(), address, listener));
     }
