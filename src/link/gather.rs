@@ -109,7 +109,7 @@ impl Gatherer {
     }
 
     /// What the server sees of us would be a candidate that `relay_only` forbids.
-    fn ask_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
+    pub fn ask_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
         if self.relay_only {
             return Ok(());
         }
@@ -161,6 +161,12 @@ impl Gatherer {
 
     pub fn base(&self, socket: usize) -> Option<SocketAddr> {
         self.bases.get(socket).copied()
+    }
+
+    /// Indices of the sockets that can reach this address.
+    pub fn sockets_towards(&self, to: SocketAddr) -> impl Iterator<Item = usize> {
+        let bases = self.bases.iter().enumerate();
+        bases.filter(move |(_, base)| can_reach(base.ip(), to.ip())).map(|(socket, _)| socket)
     }
 
     /// Whether a loopback address of a peer could be reached at all.

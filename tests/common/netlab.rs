@@ -221,6 +221,23 @@ impl Lab {
         host
     }
 
+    /// A machine on a LAN behind a public machine that routes nothing: `lan`.1 is the public machine, `lan`.10 the new one.
+    pub fn behind(&self, owner: &Netns, name: &str, lan: [u8; 3]) -> Netns {
+        let host = add_namespace(name);
+        let [a, b, c] = lan;
+        owner.ip(&[
+            format!("link add l{name} type veth peer name eth0 netns {name}"),
+            format!("addr add {a}.{b}.{c}.1/24 dev l{name}"),
+            format!("link set l{name} up"),
+        ]);
+        host.ip(&[
+            "link set eth0 up".to_owned(),
+            format!("addr add {a}.{b}.{c}.10/24 dev eth0"),
+            format!("route add default via {a}.{b}.{c}.1"),
+        ]);
+        host
+    }
+
     /// Impairs the access link of a public machine or a site's router until the guard is dropped.
     pub fn impair(&mut self, machine: &str, way: Way, impairment: Impairment) -> Impaired {
         self.impairments += 1;

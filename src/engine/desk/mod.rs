@@ -9,6 +9,7 @@ mod commands;
 mod reports;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,11 @@ pub(super) enum DeskInput {
     Relay {
         call: CallId,
         grant: Option<RelayGrant>,
+    },
+    /// No super-peer was found in time: these STUN servers may tell our address.
+    PublicStun {
+        call: CallId,
+        servers: Vec<SocketAddr>,
     },
     Sound(SoundNews),
     LookedUp {
@@ -240,6 +246,7 @@ impl Desk {
             DeskInput::SessionClosed(session) => self.session_closed(session, now),
             DeskInput::Link { call, news } => self.handle_link(call, news, now),
             DeskInput::Relay { call, grant } => self.relay_granted(call, grant),
+            DeskInput::PublicStun { call, servers } => self.ask_public_stun(call, servers),
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),

@@ -6,6 +6,7 @@ mod streams;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
@@ -60,6 +61,7 @@ enum Command {
     AcceptAnswer(String, Reply<()>),
     AddCandidate(String, Reply<()>),
     AddRelay(TurnServer, Reply<()>),
+    AddStun(SocketAddr, Reply<()>),
     NoMoreRelays(Reply<()>),
     SendMessage(Vec<u8>, Reply<()>),
     Stats(Reply<LinkStats>),
@@ -123,6 +125,11 @@ impl Link {
     /// ignored.
     pub async fn add_relay(&self, server: TurnServer) -> Result<(), LinkError> {
         self.ask(|reply| Command::AddRelay(server, reply)).await
+    }
+
+    /// One more STUN server; as [`Link::add_relay`].
+    pub async fn add_stun(&self, server: SocketAddr) -> Result<(), LinkError> {
+        self.ask(|reply| Command::AddStun(server, reply)).await
     }
 
     /// No relay will be added any more: what [`LinkConfig::expects_relays`] announced is over.
@@ -236,6 +243,7 @@ impl Task {
             }
             Some(Command::AddCandidate(line, reply)) => drop(reply.send(self.core.add_candidate(&line))),
             Some(Command::AddRelay(server, reply)) => drop(reply.send(self.core.add_relay(&server, now))),
+            Some(Command::AddStun(server, reply)) => drop(reply.send(self.core.add_stun(server, now))),
             Some(Command::NoMoreRelays(reply)) => {
                 self.core.no_more_relays();
                 drop(reply.send(Ok(())));
@@ -275,6 +283,9 @@ impl Task {
             if !sent {
                 self.core.handle_unsent();
             }
+        }
+        while let Some((socket, to)) = self.core.poll_opening() {
+            self.sockets.open_way(socket, to);
         }
         while let Some(packet) = self.core.poll_audio() {
             (self.sink)(packet);

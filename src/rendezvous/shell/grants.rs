@@ -91,6 +91,7 @@ async fn ask(net: Net, rules: SharedRules, FoundRelay { node, tcp }: FoundRelay)
     };
     // Somebody else's LAN, or ours: a super-peer could have us knock there.
     offer.servers.retain(believed);
+    offer.stun.retain(believed);
     let relay = node_id(&node).filter(|_| !offer.servers.is_empty())?;
     Some(RelayGrant { relay, offer, tcp })
 }

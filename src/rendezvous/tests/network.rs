@@ -201,6 +201,7 @@ async fn super_peers_let_clients_use_their_relays() {
         password: "secret".into(),
         lifetime: Duration::from_secs(600),
         servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
+        stun: servers.iter().map(|server| server.parse().unwrap()).collect(),
     };
     let good = offer(&["127.0.0.1:4002"]);
     let (expected, asker) = (good.clone(), caller.rendezvous.node().clone());
