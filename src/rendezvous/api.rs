@@ -94,7 +94,7 @@ pub struct LookupReport {
     pub seq: Option<u64>,
     /// Until the first valid record, or until the search was given up.
     pub took: Duration,
-    /// Kademlia requests sent for it until this report.
+    /// Kademlia requests sent by then.
     pub requests: u32,
 }
 
