@@ -189,6 +189,27 @@ fn echo_falls_though_the_clocks_differ_the_loudspeaker_distorts_and_the_room_cha
     assert!(erle >= 42.0, "{erle:.1} dB");
 }
 
+/// A device that loses or repeats a piece of sound moves the echo to another delay.
+#[test]
+fn echo_falls_again_after_its_delay_has_moved() {
+    let far = looped("bob", 20.0);
+    for step_ms in [1, 5, 20] {
+        let mut played = far.clone();
+        for at in [5, 10, 15] {
+            played.splice(at * RATE..at * RATE, vec![0.0; step_ms * RATE / 1000]);
+        }
+        played.truncate(far.len());
+        let mic = sum(&[&echo(&played, Room::default())]);
+        let out = process(AEC, &far, &mic);
+        for at in [5.0, 10.0, 15.0] {
+            let (at_once, then) = (seconds(at, at + 2.0), seconds(at + 2.0, at + 5.0));
+            let (at_once, then) = (erle_db(&mic, &out, at_once), erle_db(&mic, &out, then));
+            println!("{step_ms} ms later at {at} s: echo −{at_once:.1} dB within 2 s, then −{then:.1} dB");
+            assert!(at_once >= 6.0 && then >= 35.0, "{step_ms} ms at {at} s: {at_once:.1} dB, {then:.1} dB");
+        }
+    }
+}
+
 #[test]
 fn the_gain_control_does_not_raise_what_is_left_of_the_echo() {
     let far = looped("bob", 20.0);

@@ -100,6 +100,7 @@ impl PlaybackCallback {
         if self.started && available < frames {
             self.health.count_xrun();
         }
+        self.health.count_missing(frames - available);
         self.health.set_least_left(self.least_left.after(self.ring.slots()));
         self.health.set_callback_frames(self.largest.after(frames));
         self.health.set_device_latency(latency);
@@ -142,8 +143,8 @@ struct LeastLeft {
 }
 
 impl LeastLeft {
-    /// Half a second of 2.5 ms callbacks, two of 10 ms.
-    const WINDOW_CALLBACKS: u32 = 200;
+    /// A quarter of a second of 5 ms callbacks.
+    const WINDOW_CALLBACKS: u32 = 50;
 
     fn after(&mut self, left: usize) -> u32 {
         let left = u32::try_from(left).unwrap_or(u32::MAX);
@@ -201,6 +202,7 @@ mod tests {
         playback.run(&mut out, Duration::from_millis(20));
         assert_eq!(out, [192, 192, 128, 128, 128, 128]);
         assert_eq!((health.xruns(), health.frames()), (1, 4));
+        assert_eq!(health.taken_and_missing(), (1, 3));
         assert_eq!(health.device_latency(), Duration::from_millis(20));
     }
 

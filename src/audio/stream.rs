@@ -175,6 +175,8 @@ pub struct StreamHealth {
     rate_hz: u32,
     callbacks: AtomicU64,
     frames: AtomicU64,
+    /// Of [`Self::frames`], those that playback had nothing for.
+    missing: AtomicU64,
     xruns: AtomicU64,
     /// Nanoseconds after `opened`; 0 before the first callback.
     last_callback_ns: AtomicU64,
@@ -203,6 +205,7 @@ impl StreamHealth {
             rate_hz,
             callbacks: AtomicU64::new(0),
             frames: AtomicU64::new(0),
+            missing: AtomicU64::new(0),
             xruns: AtomicU64::new(0),
             last_callback_ns: AtomicU64::new(0),
             callback_frames: AtomicU32::new(0),
@@ -224,6 +227,14 @@ impl StreamHealth {
     /// Frames that the device has delivered or taken so far: with [`Self::last_callback`] the device's own clock.
     pub fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Frames of sound that playback has taken from the ring so far, and frames of silence that it has played
+    /// because there was no more.
+    pub fn taken_and_missing(&self) -> (u64, u64) {
+        let frames = self.frames.load(Ordering::Acquire);
+        let missing = self.missing.load(Ordering::Relaxed);
+        (frames.saturating_sub(missing), missing)
     }
 
     /// Times that samples were lost (capture) or missing (playback).
@@ -279,8 +290,13 @@ impl StreamHealth {
     pub(super) fn count_callback(&self, now: Instant, frames: usize) {
         let ns = now.saturating_duration_since(self.opened).as_nanos() as u64;
         self.callbacks.fetch_add(1, Ordering::Relaxed);
-        self.frames.fetch_add(frames as u64, Ordering::Relaxed);
+        self.frames.fetch_add(frames as u64, Ordering::Release);
         self.last_callback_ns.store(ns.max(1), Ordering::Release);
+    }
+
+    /// Before [`Self::count_callback`], so that a reader sees no frame as sound that was silence.
+    pub(super) fn count_missing(&self, frames: usize) {
+        self.missing.fetch_add(frames as u64, Ordering::Relaxed);
     }
 
     pub(super) fn count_xrun(&self) {

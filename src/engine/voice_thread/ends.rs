@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::played::Played;
 use crate::audio::StreamHealth;
 use crate::voice::Resampler;
 
@@ -19,6 +20,7 @@ pub struct Speaker {
     health: Arc<StreamHealth>,
     resampler: Resampler,
     margin: Margin,
+    played: Played,
 }
 
 impl Microphone {
@@ -40,7 +42,8 @@ impl Microphone {
 
 impl Speaker {
     pub fn new(samples: rtrb::Producer<f32>, rate_hz: u32, health: Arc<StreamHealth>, resampler: Resampler) -> Self {
-        Self { samples, rate_hz, health, resampler, margin: Margin::new(rate_hz) }
+        let (margin, played) = (Margin::new(rate_hz), Played::new(rate_hz, health.clone()));
+        Self { samples, rate_hz, health, resampler, margin, played }
     }
 
     /// Once per wake-up: learns how regularly the device calls.
@@ -53,7 +56,13 @@ impl Speaker {
         self.waiting() < (self.health.callback_frames() + self.margin.frames) as usize
     }
 
+    /// Tells what the device has played since the last time, at 48 kHz and in pieces of any length.
+    pub fn tell_played(&mut self, listener: impl FnMut(&[f32])) {
+        self.played.tell(listener);
+    }
+
     pub fn push(&mut self, samples: &[f32]) {
+        self.played.push(samples);
         self.resampler.push(samples);
         let ready = self.resampler.available().min(self.samples.slots());
         if let Ok(mut chunk) = self.samples.write_chunk(ready) {
@@ -80,27 +89,34 @@ impl Speaker {
 ///
 /// The callback wakes this thread, which then has a whole period to fill the ring again: where callbacks come
 /// regularly and the thread in time, nothing beyond one callback is needed. So what is never used is given up, and
-/// where the ring ran dry once, more is kept. Seldom and all at once: each change moves the echo to another delay, and the
-/// canceller has to find it again.
+/// where the ring ran dry once, more is kept.
 struct Margin {
     frames: u32,
     /// Of one millisecond.
     frames_per_ms: u32,
-    /// Callbacks until the next decision, and what had been counted at the last one.
+    /// Callbacks until the next decision, what had been counted at the last one, and the fewest frames left since.
     decide_at: u64,
     xruns: u64,
+    least_left: u32,
 }
 
 impl Margin {
     fn new(rate_hz: u32) -> Self {
         let frames_per_ms = rate_hz / 1000;
-        Self { frames: FIRST_MARGIN_MS * frames_per_ms, frames_per_ms, decide_at: FIRST_DECISION, xruns: 0 }
+        Self {
+            frames: FIRST_MARGIN_MS * frames_per_ms,
+            frames_per_ms,
+            decide_at: FIRST_DECISION,
+            xruns: 0,
+            least_left: u32::MAX,
+        }
     }
 
     fn follow(&mut self, callbacks: u64, xruns: u64, least_left: u32) {
+        // While a device starts, its callbacks come as they like: only what was left lately counts then.
+        self.least_left = if callbacks <= FIRST_DECISION { least_left } else { self.least_left.min(least_left) };
         if xruns > self.xruns {
             self.xruns = xruns;
-            // While a device starts, its callbacks come as they like.
             if callbacks >= FIRST_DECISION {
                 self.frames = (self.frames + MORE_MS * self.frames_per_ms).min(MAX_MARGIN_MS * self.frames_per_ms);
                 self.decide_at = callbacks + PER_DECISION;
@@ -108,8 +124,9 @@ impl Margin {
         }
         if callbacks >= self.decide_at {
             self.decide_at = callbacks + PER_DECISION;
-            let unused = least_left.saturating_sub(SPARE_MS * self.frames_per_ms);
+            let unused = self.least_left.saturating_sub(SPARE_MS * self.frames_per_ms);
             self.frames -= unused.min(self.frames);
+            self.least_left = u32::MAX;
         }
     }
 }
@@ -121,9 +138,9 @@ const MAX_MARGIN_MS: u32 = 40;
 const MORE_MS: u32 = 3;
 /// What shall always be left when a callback has taken its part: the thread may be late by so much.
 const SPARE_MS: u32 = 1;
-/// Callbacks before the first decision, and between two, of a dry ring or of an unused margin: a second, and a minute of
-/// callbacks of 2.5 ms.
-const FIRST_DECISION: u64 = 400;
+/// Callbacks before the first decision, and between two, of a dry ring or of an unused margin: half a second, and two
+/// minutes of callbacks of 5 ms.
+const FIRST_DECISION: u64 = 100;
 const PER_DECISION: u64 = 24_000;
 
 #[cfg(test)]

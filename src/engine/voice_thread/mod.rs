@@ -8,6 +8,7 @@
 
 mod echo;
 mod ends;
+mod played;
 
 use std::sync::mpsc::{Receiver as CommandReceiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
@@ -231,6 +232,7 @@ impl VoiceLoop {
 
     fn run(mut self) {
         while self.take_commands() {
+            self.hear_what_was_played();
             self.capture();
             self.play();
             self.report();
@@ -322,6 +324,13 @@ impl VoiceLoop {
         let _ = self.news.try_send(VoiceNews::Retired(retired));
     }
 
+    /// Only what is really played can come back as an echo, and never before.
+    fn hear_what_was_played(&mut self) {
+        if let Some(speaker) = &mut self.speaker {
+            speaker.tell_played(|samples| self.apm.process_render(samples));
+        }
+    }
+
     /// Microphone → 10 ms frames → echo, noise, gain → one Opus packet → every link.
     fn capture(&mut self) {
         let Some(mut microphone) = self.microphone.take() else { return };
@@ -382,8 +391,6 @@ impl VoiceLoop {
                 break;
             }
             let mixed = self.mixed_step();
-            // Only what is really played can come back as an echo.
-            self.apm.process_render(&mixed);
             if let Some(echo) = &mut self.echo {
                 echo.hear(&mixed);
             }

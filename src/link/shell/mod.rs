@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,6 +32,8 @@ const EVENT_QUEUE: usize = 256;
 const MAX_BACKLOG: usize = 64;
 /// Datagrams read before what they caused is sent.
 const BATCH: usize = 32;
+/// When the goodbye is said again: spread, since losses come in bursts.
+const GOODBYE_PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(60)];
 /// Longest datagram read, bytes; longer ones are cut and then refused.
 const DATAGRAM: usize = 2048;
 
@@ -165,7 +167,7 @@ impl Link {
     }
 
     /// Closes the link, whoever else holds a handle. When this returns, the messages that were queued, the abort of the
-    /// data channel and DTLS's close_notify have left, and the sockets are closed. Closing a closed link does nothing.
+    /// data channel and DTLS's close_notify have left, three times within 80 ms, and the sockets are closed. Closing a closed link does nothing.
     pub async fn close(self) {
         let _ = self.ask(Command::Close).await;
         // The reply comes before the sockets close; the channel ends after.
@@ -195,11 +197,11 @@ impl Task {
     async fn run(mut self) {
         let mut buffer = vec![0; DATAGRAM];
         let mut closing = None;
-        loop {
+        let goodbye = loop {
             let wake_at = self.core.drain(Instant::now());
-            self.flush();
+            let sent = self.flush();
             if self.core.is_ended() {
-                break;
+                break sent;
             }
             tokio::select! {
                 biased;
@@ -216,7 +218,8 @@ impl Task {
                 () = self.news.deliver(), if self.news.is_behind() => {}
                 () = sleep_until(wake_at) => {}
             }
-        }
+        };
+        repeat(goodbye, &self.sockets).await;
         // The sockets close before the reply and before the command queue, for which `Link::close` waits.
         drop(self.sockets);
         self.news.deliver_all();
@@ -272,11 +275,17 @@ impl Task {
         }
     }
 
-    fn flush(&mut self) {
+    /// Sends what the core has to say; returns the last datagrams once the core has ended.
+    fn flush(&mut self) -> Vec<Transmit> {
+        let mut last = Vec::new();
         while let Some(transmit) = self.core.poll_transmit() {
             let Transmit { socket, to, payload } = transmit;
             let sent = if socket < self.sockets.count() {
-                self.sockets.try_send(socket, to, &payload)
+                let sent = self.sockets.try_send(socket, to, &payload);
+                if self.core.is_ended() {
+                    last.push(Transmit { socket, to, payload });
+                }
+                sent
             } else {
                 self.streams.try_send(socket, to, payload)
             };
@@ -294,6 +303,18 @@ impl Task {
             if !self.news.push(event) {
                 self.core.handle_undelivered_message();
             }
+        }
+        last
+    }
+}
+
+/// A goodbye that is lost leaves the other side waiting for the end of a silence. DTLS drops what comes twice
+/// (RFC 6347 §4.1.2.6).
+async fn repeat(goodbye: Vec<Transmit>, sockets: &Sockets) {
+    for pause in GOODBYE_PAUSES.into_iter().filter(|_| !goodbye.is_empty()) {
+        tokio::time::sleep(pause).await;
+        for Transmit { socket, to, payload } in &goodbye {
+            sockets.try_send(*socket, *to, payload);
         }
     }
 }

@@ -7,9 +7,10 @@
 //! - the **playout's lag** is the playout clock minus the media time of the sample being played.
 //!
 //! A frame is in time exactly when the playout's lag is not below its own. The lags of all frames, those that came too
-//! late included, go into a forgetting histogram; the target is the lag where waiting longer costs more than the
-//! frames still missed ([`MS_PER_PERCENT_LATE`]). That is a quantile that adapts to the shape of the tail: a short
-//! tail is covered whole, a long thin one is not.
+//! late included, go into a forgetting histogram; the target is the lag where waiting longer costs more than
+//! what is still missed ([`MS_PER_PERCENT_LATE`]). Missed is the time until a late frame comes, at most all of it: then
+//! concealment gives way to it. So the target adapts to the shape of the tail: what many frames need is waited for, and
+//! one frame in a thousand that is a little late is not.
 //!
 //! The histogram forgets slowly, so that chance does not move the target. What bounds its memory is the largest lag
 //! that was really seen lately: a large delay that has not recurred for [`HIGH_MEMORY`] is over, and one of up to
@@ -17,13 +18,14 @@
 //! for), and three seconds after the last one the delay is low again.
 //!
 //! Frames that are recovered from later packets count with the lag of the recovery, so the target waits for redundancy
-//! exactly when that pays. Losses go on for longer than stalls do, so what repairs take is remembered for longer.
+//! exactly when that pays; of one that comes too late nothing is left, since newer frames are there. Losses go on for longer than stalls do, so what repairs take is remembered for longer.
 
 use crate::base::{SAMPLE_RATE_HZ, SampleCount};
 
 /// Chooses the playout's lag.
 pub(super) struct DelayManager {
     histogram: Histogram,
+    guess: Guess,
     fastest: WindowedMinimum,
     /// Largest lag lately, negated.
     slowest: WindowedMinimum,
@@ -43,6 +45,7 @@ impl DelayManager {
         let (min_delay, max_delay) = (i64::from(min_delay.0), i64::from(max_delay.0));
         Self {
             histogram: Histogram::new(),
+            guess: Guess::default(),
             fastest: WindowedMinimum::new(SLOT_SAMPLES),
             slowest: WindowedMinimum::new(SLOT_SAMPLES),
             slowest_repair: WindowedMinimum::new(LONG_SLOT_SAMPLES),
@@ -57,11 +60,11 @@ impl DelayManager {
     /// A new stream, whose first frame has this lag: starts low and learns.
     pub fn reset(&mut self, lag: i64, clock: i64) {
         self.histogram.reset(lag);
-        self.histogram.add(lag + INITIAL_DELAY, INITIAL_WEIGHT_MS);
+        self.guess = Guess { lag: lag + INITIAL_DELAY, until: clock + GUESS_SAMPLES, frames: GUESS_FRAMES };
         self.fastest.reset();
         self.fastest.add(lag, clock);
         self.slowest.reset();
-        self.slowest.add(-(lag + INITIAL_DELAY), clock);
+        self.slowest.add(-lag, clock);
         self.slowest_repair.reset();
         self.unhindered.reset();
         self.unhindered.add(lag, clock);
@@ -71,7 +74,7 @@ impl DelayManager {
 
     /// A frame of `samples` was lost and could be decoded for the first time from what a later packet brought.
     pub fn observe_repair(&mut self, lag: i64, samples: SampleCount, clock: i64) {
-        self.histogram.add(lag, samples.as_ms());
+        self.histogram.add_repair(lag, samples.as_ms());
         self.slowest_repair.add(-lag, clock);
         self.update_target(clock);
     }
@@ -79,6 +82,7 @@ impl DelayManager {
     /// A frame of `samples` could be decoded for the first time.
     pub fn observe(&mut self, lag: i64, samples: SampleCount, clock: i64) {
         self.histogram.add(lag, samples.as_ms());
+        self.guess.frames = self.guess.frames.saturating_sub(1);
         self.fastest.add(lag, clock);
         self.slowest.add(-lag, clock);
         self.unhindered.add(lag, clock);
@@ -116,7 +120,23 @@ impl DelayManager {
         let slowest = |memory| self.slowest.get(clock, memory).map_or(best, |lag| -lag);
         let repair = self.slowest_repair.get_recent(clock, SLOTS as i64).map_or(i64::MIN, |lag| -lag);
         let seen = slowest(HIGH_MEMORY).max(slowest(LOW_MEMORY).min(fastest + LOW_DELAY)).max(repair);
-        self.target = best.min(seen).clamp(fastest + self.min_delay, fastest + self.max_delay);
+        let guess = if self.guess.holds(clock) { self.guess.lag } else { i64::MIN };
+        self.target = best.min(seen).max(guess).clamp(fastest + self.min_delay, fastest + self.max_delay);
+    }
+}
+
+/// What the first frame makes of the delay, until enough others have come.
+#[derive(Default)]
+struct Guess {
+    lag: i64,
+    /// Moment of the playout's clock.
+    until: i64,
+    frames: u32,
+}
+
+impl Guess {
+    fn holds(&self, clock: i64) -> bool {
+        self.frames > 0 || clock < self.until
     }
 }
 
@@ -126,30 +146,47 @@ impl DelayManager {
 /// and the first lag is the grid's origin: so a bucket's edge *is* the lag of the frames in it, and nothing is added.
 struct Histogram {
     weights: Box<[f32; BUCKETS]>,
+    /// Those of frames that later packets had to bring.
+    repairs: Box<[f32; BUCKETS]>,
     /// Upper edge of bucket 0.
     origin: i64,
     total: f32,
+    /// Length of a frame.
+    frame_buckets: usize,
 }
 
 impl Histogram {
     fn new() -> Self {
-        Self { weights: Box::new([0.0; BUCKETS]), origin: 0, total: 0.0 }
+        let empty = || Box::new([0.0; BUCKETS]);
+        Self { weights: empty(), repairs: empty(), origin: 0, total: 0.0, frame_buckets: 1 }
     }
 
     fn reset(&mut self, lag: i64) {
         self.weights.fill(0.0);
+        self.repairs.fill(0.0);
         self.total = 0.0;
         self.origin = lag - HEADROOM * BUCKET;
     }
 
     fn add(&mut self, lag: i64, duration_ms: f32) {
+        self.age(duration_ms);
+        self.frame_buckets = ((duration_ms / BUCKET_MS) as usize).clamp(1, BUCKETS);
         let index = self.bucket_of(lag);
+        self.weights[index] += duration_ms;
+    }
+
+    fn add_repair(&mut self, lag: i64, duration_ms: f32) {
+        self.age(duration_ms);
+        let index = self.bucket_of(lag);
+        self.repairs[index] += duration_ms;
+    }
+
+    fn age(&mut self, duration_ms: f32) {
         let keep = (-duration_ms / MEMORY_MS).exp();
-        for weight in self.weights.iter_mut() {
+        for weight in self.weights.iter_mut().chain(self.repairs.iter_mut()) {
             *weight *= keep;
         }
         self.total = self.total * keep + duration_ms;
-        self.weights[index] += duration_ms;
     }
 
     /// Moves the range when the lag has drifted out of it; lags beyond any range count as its edge.
@@ -159,12 +196,13 @@ impl Histogram {
             return index;
         }
         let shift = (index - HEADROOM).clamp(-(BUCKETS as i64), BUCKETS as i64);
-        let old = &self.weights;
-        let mut moved = [0.0; BUCKETS];
-        for (i, weight) in old.iter().enumerate() {
-            moved[(i as i64 - shift).clamp(0, BUCKETS as i64 - 1) as usize] += weight;
+        for weights in [&mut self.weights, &mut self.repairs] {
+            let mut moved = [0.0; BUCKETS];
+            for (i, weight) in weights.iter().enumerate() {
+                moved[(i as i64 - shift).clamp(0, BUCKETS as i64 - 1) as usize] += weight;
+            }
+            **weights = moved;
         }
-        *self.weights = moved;
         self.origin += shift * BUCKET;
         (index - shift).clamp(0, BUCKETS as i64 - 1) as usize
     }
@@ -173,14 +211,20 @@ impl Histogram {
     fn cheapest_lag(&self, present: i64, preference_ms: f32) -> i64 {
         let present = (present - self.origin + BUCKET - 1).div_euclid(BUCKET);
         let ms_per_weight = MS_PER_PERCENT_LATE * 100.0 / self.total.max(f32::MIN_POSITIVE);
-        let (mut late, mut best, mut least) = (0.0_f32, BUCKETS - 1, f32::INFINITY);
+        let (mut best, mut least) = (BUCKETS - 1, f32::INFINITY);
+        // Of all frames that come later than this: how much is late, how much of that is missed, and how much is less
+        // than a frame late, of which more is missed with each step.
+        let (mut late, mut missed, mut partly) = (0.0_f32, 0.0_f32, 0.0_f32);
         for index in (0..BUCKETS).rev() {
             let preference = if index as i64 == present { preference_ms } else { 0.0 };
-            let cost = index as f32 * BUCKET_MS + late * ms_per_weight - preference;
+            let lost = MERGE_SHARE * late + (1.0 - MERGE_SHARE) * missed;
+            let cost = index as f32 * BUCKET_MS + lost * ms_per_weight - preference;
             if cost < least {
                 (best, least) = (index, cost);
             }
-            late += self.weights[index];
+            late += self.weights[index] + self.repairs[index];
+            partly += self.weights[index] - self.weights.get(index + self.frame_buckets).copied().unwrap_or_default();
+            missed += self.repairs[index] + partly / self.frame_buckets as f32;
         }
         self.origin + best as i64 * BUCKET
     }
@@ -250,9 +294,12 @@ impl Newest {
 const MS_PER_PERCENT_LATE: f32 = 60.0;
 /// Time in which a frame's weight falls to 1/e, milliseconds of received audio.
 const MEMORY_MS: f32 = 6000.0;
-/// Delay before anything is known, and what that guess weighs.
+/// Where concealment gives way to the frame there is a seam, however short it was: as bad as this share of a frame.
+const MERGE_SHARE: f32 = 0.2;
+/// Delay beyond the first frame's before anything is known: for a second, and until so many frames have come.
 const INITIAL_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 100;
-const INITIAL_WEIGHT_MS: f32 = 40.0;
+const GUESS_SAMPLES: i64 = SAMPLE_RATE_HZ as i64;
+const GUESS_FRAMES: u32 = 25;
 
 /// A target is left when another one is better by this part of the delay: chance alone must not move it to and fro.
 const INERTIA: f32 = 0.15;
