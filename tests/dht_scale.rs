@@ -43,7 +43,7 @@ const ATTACKED_LOOKUPS: usize = 100;
 /// Lookups at a time: as many as the smallest machine has cores.
 const AT_ONCE: usize = 2;
 /// Publishing is over by then.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_secs(30);
 /// What idle nodes do is watched for this long.
 const IDLE: Duration = Duration::from_secs(20);
 

@@ -13,7 +13,7 @@ use super::desk::DeskInput;
 use super::options::NetworkOptions;
 use crate::base::{CallId, IpRange, NodeId};
 use crate::link::{CandidateKind, Path, TurnServer};
-use crate::rendezvous::{RelayAnswer, RelayGrant, RelayOffer, Rendezvous};
+use crate::rendezvous::{RelayAnswer, RelayClient, RelayGrant, RelayOffer, Rendezvous};
 use crate::superpeer::{AddressPolicy, Issuer, Limits, Service, ServiceConfig};
 
 /// Super-peers whose relays a call may use; their paths compete, and what is not chosen is given back.
@@ -83,9 +83,9 @@ impl RelayService {
     }
 
     /// A client that came by one of the rendezvous node's TCP ports.
-    pub fn visit(&self, stream: std::net::TcpStream) {
+    pub fn visit(&self, client: RelayClient) {
         if let Some((service, _)) = &self.running {
-            service.visit(stream);
+            service.visit(client.into_stream());
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{RelayOffer, RelayReply, SignalStream};
+use super::{RelayClient, RelayOffer, RelayReply, SignalStream};
 use crate::base::NodeId;
 
 /// Something that happened to this node. The queue holds 256; when its reader falls behind, the newest are dropped
@@ -26,9 +26,8 @@ pub enum RendezvousEvent {
     /// A client asks for the use of our media relay. `address`: where its connection comes from. A dropped reply is a
     /// refusal.
     RelayAsked { from: NodeId, address: Option<IpAddr>, reply: RelayReply },
-    /// A client of the media relay came to one of this node's TCP ports. It has sent something already, which nobody has
-    /// read yet.
-    RelayClient { stream: std::net::TcpStream },
+    /// A client of the media relay came to one of this node's TCP ports.
+    RelayVisited { client: RelayClient },
     /// An interface came or went, or the machine woke up; relays are being checked.
     NetworkChanged,
 }

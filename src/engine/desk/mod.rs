@@ -280,7 +280,7 @@ impl Desk {
             RendezvousEvent::RelayAsked { from, address, reply } => {
                 reply.send(self.relay_service.answer(&from, address, Instant::now()));
             }
-            RendezvousEvent::RelayClient { stream } => self.relay_service.visit(stream),
+            RendezvousEvent::RelayVisited { client } => self.relay_service.visit(client),
             RendezvousEvent::NetworkChanged => self.emit(Event::NetworkChanged),
         }
     }

@@ -20,7 +20,9 @@ use crate::rendezvous::{RelayGrant, Rendezvous};
 const PRESENCE_PATIENCE: Duration = Duration::from_secs(10);
 /// For a super-peer that knows how to be asked.
 const SUPER_PEER_PATIENCE: Duration = Duration::from_secs(4);
-/// For a second super-peer, once the first is found.
+/// For a second one to answer, after the first.
+const SECOND_ANSWER: Duration = Duration::from_millis(500);
+/// For a second super-peer to hold a place for us, once the first is found.
 const SECOND_SUPER_PEER: Duration = Duration::from_secs(2);
 const TOTALS_EVERY: Duration = Duration::from_millis(100);
 
@@ -105,7 +107,7 @@ async fn servers(patient: &Patient) -> Vec<SocketAddr> {
         let told = if offer.stun.is_empty() { offer.servers } else { offer.stun };
         // Reached over TCP alone: perhaps there is nothing else here, and then it answers there.
         found.extend(tcp.into_iter().chain(told));
-        deadline = deadline.min(Instant::now() + SECOND_SUPER_PEER);
+        deadline = deadline.min(Instant::now() + SECOND_ANSWER);
     }
     if found.is_empty() {
         found = relaying::addresses_of(network.public_stun.clone()).await;

@@ -19,6 +19,17 @@ use super::super::RendezvousEvent;
 /// The highest first byte of a STUN message: the most significant bits of its type.
 const LAST_OF_STUN: u8 = 3;
 
+/// A connection that is for the media relay. It has sent something already, which nobody has read yet.
+#[derive(Debug)]
+pub struct RelayClient(std::net::TcpStream);
+
+impl RelayClient {
+    /// Non-blocking.
+    pub fn into_stream(self) -> std::net::TcpStream {
+        self.0
+    }
+}
+
 /// The TCP transport, less the connections that are for the media relay.
 pub(super) struct Door {
     inner: Tcp,
@@ -75,8 +86,8 @@ async fn sort(
     }
     // Half of the queue is left to everything else.
     if relay.capacity() > relay.max_capacity() / 2 {
-        let stream = stream.0.into_std()?;
-        let _ = relay.try_send(RendezvousEvent::RelayClient { stream });
+        let client = RelayClient(stream.0.into_std()?);
+        let _ = relay.try_send(RendezvousEvent::RelayVisited { client });
     }
     Err(io::Error::other("a client of the media relay"))
 }

@@ -21,6 +21,7 @@ mod stream;
 mod streams;
 mod transport;
 
+pub use door::RelayClient;
 pub use grants::RelayReply;
 pub use node::Rendezvous;
 pub use stream::{SignalReceiver, SignalSender, SignalStream};
