@@ -1,5 +1,6 @@
 //! One link of one call: opens it on the media runtime, does its jobs in order, reports what happens.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -41,6 +42,8 @@ pub(super) enum LinkJob {
     RemoteCandidate(String),
     /// A super-peer relays for us.
     AddRelay(TurnServer),
+    /// One more server that tells our address.
+    AddStun(SocketAddr),
     NoMoreRelays,
     /// To the peer over the data channel.
     Message(Vec<u8>),
@@ -149,6 +152,7 @@ async fn perform(link: &Link, job: LinkJob) -> Option<LinkNews> {
         // A candidate that cannot be used is one way less, not a failed call.
         LinkJob::RemoteCandidate(candidate) => Ok(link.add_candidate(candidate).await.err().and_then(ignored)),
         LinkJob::AddRelay(server) => Ok(link.add_relay(server).await.err().and_then(ignored)),
+        LinkJob::AddStun(server) => Ok(link.add_stun(server).await.err().and_then(ignored)),
         LinkJob::NoMoreRelays => Ok(link.no_more_relays().await.err().and_then(ignored)),
         LinkJob::Message(message) => Ok(link.send_message(message).await.err().and_then(ignored)),
     };

@@ -90,11 +90,18 @@ pub(super) fn judge_remote(line: &str, on_loopback: bool) -> Result<String, Cand
     Ok(format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ {kind}{related}"))
 }
 
-/// The address of a [judged](judge_remote) candidate, if it is a relayed one.
-pub(super) fn relayed_address(judged: &str) -> Option<SocketAddr> {
-    let mut words = judged.split_ascii_whitespace().skip(4);
-    let (ip, port) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    (words.nth(1)? == "relay").then(|| SocketAddr::new(ip, port))
+/// Kind and address of a candidate that [`judge_remote`] has let pass.
+pub(super) fn essence(line: &str) -> Option<(CandidateKind, SocketAddr)> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [_, _, _, _, address, port, _, kind, ..] = words[..] else { return None };
+    let kind = match kind {
+        "host" => CandidateKind::Host,
+        "srflx" => CandidateKind::ServerReflexive,
+        "prflx" => CandidateKind::PeerReflexive,
+        "relay" => CandidateKind::Relayed,
+        _ => return None,
+    };
+    Some((kind, SocketAddr::new(address.parse().ok()?, port.parse().ok()?)))
 }
 
 /// Whether a datagram may be sent to this address because a peer said so.
@@ -156,9 +163,9 @@ mod tests {
     #[test]
     fn relayed_candidates_are_told_from_others() {
         let address = "192.0.2.1:4000".parse().unwrap();
-        for (kind, relayed) in [(CandidateKind::Relayed, Some(address)), (CandidateKind::Host, None)] {
+        for kind in [CandidateKind::Relayed, CandidateKind::Host] {
             let line = LocalCandidate { kind, address, base: address, rank: 0 }.to_string();
-            assert_eq!(relayed_address(&judge_remote(&line, false).unwrap()), relayed);
+            assert_eq!(essence(&judge_remote(&line, false).unwrap()), Some((kind, address)));
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Interfaces {
 #[derive(Clone, PartialEq, Eq)]
 pub struct TurnServer {
     pub address: SocketAddr,
+    /// Where it is known to be reached over TCP; `None`: at the same port, if at all.
+    pub tcp: Option<SocketAddr>,
     pub username: String,
     pub password: String,
 }

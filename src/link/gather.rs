@@ -20,6 +20,8 @@ const MIN_RELAYED: usize = 8;
 const MAX_SERVERS: usize = 4;
 /// Relays are asked over TCP when none has answered over UDP for this long: a few round trips.
 const UDP_PATIENCE: Duration = Duration::from_millis(600);
+/// The same for a super-peer that was reached over TCP alone.
+const SHORT_UDP_PATIENCE: Duration = Duration::from_millis(150);
 /// TCP streams to relays, for each start of ICE.
 const MAX_STREAMS: usize = 2;
 
@@ -133,10 +135,15 @@ impl Gatherer {
         Ok(())
     }
 
-    /// One more server, for both its services; it listens on TCP at the same port.
+    /// One more server, for both its services; it listens on TCP, too. One that is known to be reached that way already
+    /// was probably not reached over UDP, so it is not waited for long.
     pub fn add_relay(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
         if self.fallbacks.len() < MAX_SERVERS {
-            self.fallbacks.push_back((now + UDP_PATIENCE, server.clone()));
+            let patience = if server.tcp.is_some() { SHORT_UDP_PATIENCE } else { UDP_PATIENCE };
+            let due = now + patience;
+            let later = self.fallbacks.partition_point(|(other, _)| *other <= due);
+            let address = server.tcp.unwrap_or(server.address);
+            self.fallbacks.insert(later, (due, TurnServer { address, ..server.clone() }));
         }
         self.ask_stun(server.address, now)?;
         self.ask_turn(server, now)
@@ -148,7 +155,7 @@ impl Gatherer {
     }
 
     /// What the server sees of us would be a candidate that `relay_only` forbids.
-    fn ask_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
+    pub fn ask_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
         if self.relay_only {
             return Ok(());
         }
@@ -200,6 +207,12 @@ impl Gatherer {
 
     pub fn base(&self, socket: usize) -> Option<SocketAddr> {
         self.bases.get(socket).copied()
+    }
+
+    /// Indices of the sockets that can reach this address.
+    pub fn sockets_towards(&self, to: SocketAddr) -> impl Iterator<Item = usize> {
+        let bases = self.bases.iter().enumerate();
+        bases.filter(move |(_, base)| can_reach(base.ip(), to.ip())).map(|(socket, _)| socket)
     }
 
     /// Whether a loopback address of a peer could be reached at all.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 
 use super::address::{endpoint, neighbourhood};
-use super::limits::MAX_ADDRESSES_PER_NODE;
+use super::limits::{HTTPS, MAX_ADDRESSES_PER_NODE};
 use super::rate::backoff;
 use super::record::NodeAddresses;
 
@@ -81,7 +81,10 @@ impl RelayManager {
     /// A node that may relay. `known`: it said so itself, just now, so it is alive.
     pub(super) fn offer(&mut self, relay: PeerId, mut addresses: Vec<Multiaddr>, known: bool, now: Instant) {
         addresses.retain(|address| endpoint(address).is_some());
-        addresses.sort_by_key(|address| endpoint(address).is_none_or(|endpoint| !endpoint.quic));
+        // QUIC is best; of TCP's ports the one that gets out of every network must not be cut off below.
+        addresses.sort_by_key(|address| {
+            endpoint(address).map_or(2, |at| if at.quic { 0 } else { 1 + u8::from(at.port != HTTPS) })
+        });
         addresses.truncate(MAX_ADDRESSES_PER_NODE);
         if addresses.is_empty() {
             return;

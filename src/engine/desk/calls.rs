@@ -3,6 +3,7 @@
 //! The switchboard decides; this file carries out. A call's objects are made when it is dialled or when it rings, and
 //! dropping the [`LiveCall`] ends them in order: queued goodbyes leave first.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, spawn_blocking};
@@ -304,6 +305,12 @@ impl Desk {
         }
     }
 
+    pub(super) fn ask_public_stun(&mut self, call: CallId, servers: Vec<SocketAddr>) {
+        if let Some(live) = self.calls.get(&call) {
+            servers.into_iter().for_each(|server| live.job(LinkJob::AddStun(server)));
+        }
+    }
+
     /// Media may flow: the peer's jitter buffer and packetizer move into the voice thread.
     fn join_voice(&mut self, call: CallId) {
         let Some(live) = self.calls.get_mut(&call) else { return };
@@ -539,7 +546,10 @@ impl Desk {
     /// Asks super-peers to relay the call if need be.
     pub(super) fn seek_relays(&self, call: CallId) {
         if let Some(rendezvous) = self.rendezvous.clone() {
-            tokio::spawn(relaying::seek(rendezvous, call, self.inbox.clone()));
+            // Who has servers of their own wants no others.
+            let own = !self.options.network.stun.is_empty() || self.options.network.relay_only;
+            let public_stun = if own { Vec::new() } else { self.options.network.public_stun.clone() };
+            tokio::spawn(relaying::seek(rendezvous, call, public_stun, self.inbox.clone()));
         }
     }
 

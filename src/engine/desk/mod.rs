@@ -11,6 +11,7 @@ mod reconnecting;
 mod reports;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,11 @@ pub(super) enum DeskInput {
     },
     /// This machine's way into the network is another one.
     NetworkChanged(NetworkChange),
+    /// No super-peer was found in time: these STUN servers may tell our address.
+    PublicStun {
+        call: CallId,
+        servers: Vec<SocketAddr>,
+    },
     Sound(SoundNews),
     LookedUp {
         command: super::CommandId,
@@ -258,6 +264,7 @@ impl Desk {
             DeskInput::Link { call, news } => self.handle_link(call, news, now),
             DeskInput::Relay { call, grant } => self.relay_granted(call, grant),
             DeskInput::NetworkChanged(change) => self.network_changed(change, now),
+            DeskInput::PublicStun { call, servers } => self.ask_public_stun(call, servers),
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),
@@ -292,6 +299,7 @@ impl Desk {
                 reply.send(self.relay_service.answer(&from, address, Instant::now()));
             }
             RendezvousEvent::Woke => self.emit(Event::NetworkChanged),
+            RendezvousEvent::RelayVisited { client } => self.relay_service.visit(client),
         }
     }
 

@@ -106,12 +106,20 @@ impl Core {
             moved = true;
             self.transmit(transmit);
         }
+        while let Some(candidate) = self.openings.poll_candidate(now) {
+            moved = true;
+            // One that is refused does not spoil the others.
+            let _ = self.check_candidate(candidate);
+        }
         self.announce_end_of_candidates();
         moved
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
-        let own = [self.handshake_deadline, self.release_relays_at, self.liveness_deadline()].into_iter().flatten();
+        let own =
+            [self.handshake_deadline, self.release_relays_at, self.liveness_deadline(), self.openings.poll_timeout()]
+                .into_iter()
+                .flatten();
         let parts = [self.peer.connection.poll_timeout(), self.gatherer.poll_timeout(), self.guard.poll_timeout()];
         parts.into_iter().flatten().chain(own).min()
     }

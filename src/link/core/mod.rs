@@ -1,13 +1,13 @@
 //! One link without its sockets: bytes and time in, bytes and events out.
 //!
 //! Contract: call a `handle_*` or command method, then [`Core::drain`], then take all of [`Core::poll_transmit`],
-//! [`Core::poll_audio`] and [`Core::poll_event`]; come back at the instant that `drain` returned.
+//! [`Core::poll_opening`], [`Core::poll_audio`] and [`Core::poll_event`]; come back at the instant that `drain` returned.
 
 mod flow;
 mod liveness;
 mod restart;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -18,11 +18,12 @@ use rtc::sansio::Protocol;
 use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind, Redacted};
 
 use super::api::{CandidateError, CandidateKind, LinkError, LinkEvent, LinkStats, LocalDescription, Path};
-use super::candidate::{MAX_REMOTE_CANDIDATES, judge_remote, relayed_address};
+use super::candidate::{MAX_REMOTE_CANDIDATES, essence, judge_remote};
 use super::config::{LinkConfig, Role, Timings, TurnServer};
 use super::dtls::HandshakeGuard;
 use super::gate::Gate;
 use super::gather::{Gatherer, Transmit};
+use super::opening::Openings;
 use super::peer::{MAX_MESSAGE_LEN, Peer, core_error};
 use super::sdp::{credentials_of, fingerprint_of, split_candidates};
 use liveness::Liveness;
@@ -67,8 +68,12 @@ pub(super) struct Core {
     /// Candidates of the peer that came before its description.
     early_candidates: Vec<String>,
     remote_candidates: usize,
-    /// Addresses that the peer says it holds on relays.
-    relays_of_peer: BTreeSet<SocketAddr>,
+    /// What the peer said of them: a check may come before it, and show a peer-reflexive candidate where a better name is
+    /// known later.
+    told: Vec<(CandidateKind, SocketAddr)>,
+    openings: Openings,
+    /// Of the opening that is being made.
+    ways: Vec<(usize, SocketAddr)>,
     end_of_candidates_sent: bool,
     has_path: bool,
     /// When the handshake is given up.
@@ -99,7 +104,9 @@ impl Core {
             announced: None,
             early_candidates: Vec::new(),
             remote_candidates: 0,
-            relays_of_peer: BTreeSet::new(),
+            told: Vec::new(),
+            openings: Openings::default(),
+            ways: Vec::new(),
             end_of_candidates_sent: false,
             has_path: false,
             handshake_deadline: None,
@@ -152,13 +159,38 @@ impl Core {
             return Err(CandidateError::TooMany.into());
         }
         self.remote_candidates += 1;
-        self.relays_of_peer.extend(relayed_address(&candidate));
         if self.phase == Phase::Opened {
             self.early_candidates.push(candidate);
             return Ok(());
         }
+        let essence = essence(&candidate);
+        self.told.extend(essence);
+        match essence {
+            Some((CandidateKind::ServerReflexive, address)) if self.opens_first() && address.is_ipv4() => {
+                self.openings.hold(candidate, address);
+                Ok(())
+            }
+            _ => self.check_candidate(candidate),
+        }
+    }
+
+    /// See [`super::opening`].
+    fn opens_first(&self) -> bool {
+        self.role == Role::Answerer && !self.relay_only && !self.has_path
+    }
+
+    fn check_candidate(&mut self, candidate: String) -> Result<(), LinkError> {
         let init = RTCIceCandidateInit { candidate, ..RTCIceCandidateInit::default() };
         self.peer.connection.add_remote_candidate(init).map_err(core_error)
+    }
+
+    /// A socket, and where it is to send a packet that opens our NAT and does not arrive.
+    pub fn poll_opening(&mut self) -> Option<(usize, SocketAddr)> {
+        if self.ways.is_empty() {
+            let to = self.openings.poll_towards()?;
+            self.ways = self.gatherer.sockets_towards(to).map(|socket| (socket, to)).collect();
+        }
+        self.ways.pop()
     }
 
     /// One more relay, found after the link was opened. A path that is chosen stays, so it is of no use then.
@@ -170,6 +202,14 @@ impl Core {
             return Ok(());
         }
         self.gatherer.add_relay(server, now)
+    }
+
+    /// One more STUN server; as [`Core::add_relay`].
+    pub fn add_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
+        if self.phase == Phase::Ended {
+            return Err(LinkError::Closed);
+        }
+        if self.has_path { Ok(()) } else { self.gatherer.ask_stun(server, now) }
     }
 
     pub fn no_more_relays(&mut self) {
@@ -238,11 +278,9 @@ impl Core {
     }
 
     fn path(&mut self) -> Option<Path> {
-        let [(local, local_address), (mut remote, remote_address)] = self.peer.selected_pair()?;
-        if remote == CandidateKind::PeerReflexive && self.relays_of_peer.contains(&remote_address) {
-            // A check came through the relay before the peer had told of it.
-            remote = CandidateKind::Relayed;
-        }
+        let [(local, local_address), (remote, remote_address)] = self.peer.selected_pair()?;
+        let told = self.told.iter().find(|(_, address)| *address == remote_address).map(|(kind, _)| *kind);
+        let remote = told.filter(|_| remote == CandidateKind::PeerReflexive).unwrap_or(remote);
         let relay = if local == CandidateKind::Relayed { self.gatherer.server_of(local_address) } else { None };
         let (relay, protocol) = relay.map_or((None, "udp"), |(server, protocol)| (Some(server), protocol));
         Some(Path {

@@ -11,6 +11,7 @@ use rtc::peer_connection::sdp::RTCSessionDescription;
 use super::super::api::{CandidateKind, DescriptionError, LinkError, LinkEvent, LocalDescription};
 use super::super::config::Role;
 use super::super::gather::{GatherEvent, Gatherer};
+use super::super::opening::Openings;
 use super::super::peer::core_error;
 use super::super::sdp::{credentials_of, fingerprint_of, split_candidates};
 use super::{Announced, Core, Phase};
@@ -91,7 +92,9 @@ impl Core {
         self.release_relays_at = None;
         self.end_of_candidates_sent = false;
         self.remote_candidates = 0;
-        self.relays_of_peer.clear();
+        self.told.clear();
+        self.openings = Openings::default();
+        self.ways.clear();
         if let Some(bases) = bases {
             self.gatherer = Gatherer::new(&self.config, bases, now)?;
         } else {

@@ -65,6 +65,7 @@ enum Command {
     AcceptRestart(String, bool, Reply<LocalDescription>),
     AddCandidate(String, Reply<()>),
     AddRelay(TurnServer, Reply<()>),
+    AddStun(SocketAddr, Reply<()>),
     NoMoreRelays(Reply<()>),
     SendMessage(Vec<u8>, Reply<()>),
     Stats(Reply<LinkStats>),
@@ -141,6 +142,11 @@ impl Link {
     /// ignored.
     pub async fn add_relay(&self, server: TurnServer) -> Result<(), LinkError> {
         self.ask(|reply| Command::AddRelay(server, reply)).await
+    }
+
+    /// One more STUN server; as [`Link::add_relay`].
+    pub async fn add_stun(&self, server: SocketAddr) -> Result<(), LinkError> {
+        self.ask(|reply| Command::AddStun(server, reply)).await
     }
 
     /// No relay will be added any more: what [`LinkConfig::expects_relays`] announced is over.
@@ -270,6 +276,7 @@ impl Task {
             }
             Some(Command::AddCandidate(line, reply)) => drop(reply.send(self.core.add_candidate(&line))),
             Some(Command::AddRelay(server, reply)) => drop(reply.send(self.core.add_relay(&server, now))),
+            Some(Command::AddStun(server, reply)) => drop(reply.send(self.core.add_stun(server, now))),
             Some(Command::NoMoreRelays(reply)) => {
                 self.core.no_more_relays();
                 drop(reply.send(Ok(())));
@@ -325,6 +332,9 @@ impl Task {
             if !sent {
                 self.core.handle_unsent();
             }
+        }
+        while let Some((socket, to)) = self.core.poll_opening() {
+            self.sockets.open_way(socket, to);
         }
         while let Some(packet) = self.core.poll_audio() {
             (self.sink)(packet);

@@ -14,6 +14,11 @@ use crate::nat::usable_addresses;
 /// Most sockets of one link; machines with many virtual interfaces have more addresses than are worth a check.
 const MAX_SOCKETS: usize = 8;
 
+/// Our own router, and the next one, where the packet ends.
+const OPENING_HOPS: u32 = 2;
+/// A Binding indication (RFC 8489 §5, RFC 8445 §11), which whoever gets it ignores.
+const BINDING_INDICATION: [u8; 20] = [0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// Bound sockets, best first: IPv4 before IPv6, so that candidate priorities are stable.
 pub(super) struct Sockets(Vec<(SocketAddr, UdpSocket)>);
 
@@ -53,6 +58,16 @@ impl Sockets {
     /// False when the kernel would not take the datagram.
     pub fn try_send(&self, socket: usize, to: SocketAddr, payload: &[u8]) -> bool {
         self.0.get(socket).is_some_and(|(_, socket)| socket.try_send_to(payload, to).is_ok())
+    }
+
+    /// Sends a packet that opens our own router towards `to` and dies on the way there: of no harm when it does not.
+    pub fn open_way(&self, socket: usize, to: SocketAddr) {
+        let Some((_, socket)) = self.0.get(socket) else { return };
+        let Ok(usual) = socket.ttl() else { return };
+        if socket.set_ttl(OPENING_HOPS).is_ok() {
+            let _ = socket.try_send_to(&BINDING_INDICATION, to);
+            let _ = socket.set_ttl(usual);
+        }
     }
 
     /// Index of a socket that has something to read. `start` rotates, so that a flood on one does not starve the rest.

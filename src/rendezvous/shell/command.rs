@@ -1,5 +1,6 @@
 //! What tasks ask of the driver.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::AsyncWriteExt;
@@ -76,7 +77,7 @@ pub(super) enum Command {
     },
     /// Say which super-peers with a media relay we are connected to, and which we get connected to.
     Relays {
-        found: mpsc::Sender<PeerId>,
+        found: mpsc::Sender<FoundRelay>,
     },
     /// A super-peer was asked whether we have a place there.
     Probed {
@@ -100,6 +101,14 @@ pub(super) enum Command {
     /// Stop without a word, as a process that is killed does.
     #[cfg(test)]
     Crash,
+}
+
+/// A super-peer with a media relay that we are connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FoundRelay {
+    pub(super) node: PeerId,
+    /// Where we have dialled it, when that was over TCP.
+    pub(super) tcp: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

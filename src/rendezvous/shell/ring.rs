@@ -46,11 +46,16 @@ pub(super) async fn look_up(net: Net, person: Person) -> LookupReport {
             tokio::select! {
                 message = news.recv() => match message {
                     Some(News::Presence { presence, seq, requests }) => {
-                        (report.found, report.seq, report.requests) = (!presence.withdrawn, Some(seq), requests);
-                        first_at.get_or_insert_with(|| started.elapsed());
+                        (report.found, report.seq) = (!presence.withdrawn, Some(seq));
+                        if first_at.is_none() {
+                            first_at = Some(started.elapsed());
+                            report.requests = requests;
+                        }
                     }
                     Some(News::Finished { requests, .. }) => {
-                        report.requests = requests;
+                        if first_at.is_none() {
+                            report.requests = requests;
+                        }
                         break;
                     }
                     None => break,

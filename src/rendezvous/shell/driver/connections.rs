@@ -1,7 +1,7 @@
 //! Who we are connected to, who wants to be, and how the network is entered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::rendezvous::limits::MAX_ADDRESSES_PER_NODE;
 use crate::rendezvous::rate::backoff;
 use crate::rendezvous::record::NodeAddresses;
 use crate::rendezvous::shell::behaviour::{HOP, KAD, PIPE, RELAY};
-use crate::rendezvous::shell::command::Connected;
+use crate::rendezvous::shell::command::{Connected, FoundRelay};
 use crate::rendezvous::shell::ring::unix_s;
 
 /// Remembered nodes that are dialled at a time while we are alone.
@@ -41,7 +41,7 @@ pub(super) struct Connections {
     join: Join,
     news_for_cache: bool,
     /// Who wants to hear of super-peers with a media relay.
-    relay_seekers: Vec<mpsc::Sender<PeerId>>,
+    relay_seekers: Vec<mpsc::Sender<FoundRelay>>,
 }
 
 #[derive(Default)]
@@ -56,6 +56,19 @@ struct Connection {
     remote: Multiaddr,
     relayed: bool,
     dialled: bool,
+}
+
+impl Peer {
+    /// Where we have reached it over TCP; `None` while there is a way over UDP.
+    fn tcp(&self) -> Option<SocketAddr> {
+        let direct = || self.connections.iter().filter(|connection| !connection.relayed);
+        let endpoints = || direct().filter_map(|connection| Some((connection.dialled, endpoint(&connection.remote)?)));
+        if endpoints().any(|(_, endpoint)| endpoint.quic) {
+            return None;
+        }
+        let dialled = endpoints().find(|(dialled, _)| *dialled);
+        dialled.map(|(_, endpoint)| SocketAddr::new(endpoint.ip, endpoint.port))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -292,12 +305,12 @@ impl Driver {
     }
 
     /// Which super-peers with a media relay there are, now and from now on.
-    pub(super) fn tell_relays(&mut self, found: mpsc::Sender<PeerId>) {
+    pub(super) fn tell_relays(&mut self, found: mpsc::Sender<FoundRelay>) {
         let connections = &mut self.connections;
         for (node, peer) in &connections.peers {
             let direct = peer.connections.iter().any(|connection| !connection.relayed);
             if direct && peer.speaks.is_some_and(|speaks| speaks.relay) {
-                let _ = found.try_send(*node);
+                let _ = found.try_send(FoundRelay { node: *node, tcp: peer.tcp() });
             }
         }
         connections.relay_seekers.retain(|seeker| !seeker.is_closed());
@@ -454,10 +467,11 @@ impl Join {
 
 impl Connections {
     /// Tells those who look for a relay; one that has more to ask than it can is content.
-    fn relay_found(&mut self, relay: PeerId) {
+    fn relay_found(&mut self, node: PeerId) {
+        let found = FoundRelay { node, tcp: self.peers.get(&node).and_then(Peer::tcp) };
         self.relay_seekers.retain(|seeker| !seeker.is_closed());
         for seeker in &self.relay_seekers {
-            let _ = seeker.try_send(relay);
+            let _ = seeker.try_send(found);
         }
     }
 
