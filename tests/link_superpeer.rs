@@ -44,7 +44,7 @@ impl Relay {
         let node = NodeId::from_bytes(&[node; 38]).expect("a node id");
         let credentials = self.issuer.issue(&node, None, Instant::now()).expect("nobody has asked before");
         let address = self.service.addresses()[0];
-        TurnServer { address, username: credentials.username, password: credentials.password }
+        TurnServer { address, tcp: None, username: credentials.username, password: credentials.password }
     }
 
     fn relayed(&mut self, role: Role, host: IpAddr) -> LinkConfig {
@@ -268,7 +268,7 @@ fn a_call_goes_on_under_a_flood_of_junk() {
 /// Two by two, `clients` of coturn's clients send each other `messages` of 125 bytes, 20 ms apart: 50 kb/s each way.
 /// What the program said; `None`, and a counted skip, on a machine without it.
 fn coturns_client(test: &str, server: &TurnServer, options: &[&str], clients: u32, messages: u32) -> Option<String> {
-    let TurnServer { address, username, password } = server;
+    let TurnServer { address, username, password, .. } = server;
     let mut command = Command::new("turnutils_uclient");
     // Client to client, without RTCP twins.
     command.args(["-y", "-c", "-l", "125", "-z", "20", "-m", &clients.to_string(), "-n", &messages.to_string()]);

@@ -177,7 +177,8 @@ impl Coturn {
     }
 
     fn relayed(&self, role: Role, host: Ipv4Addr) -> LinkConfig {
-        let server = TurnServer { address: self.address, username: "u".to_owned(), password: "p".to_owned() };
+        let server =
+            TurnServer { address: self.address, tcp: None, username: "u".to_owned(), password: "p".to_owned() };
         LinkConfig { turn: vec![server], relay_only: true, ..hosted(role, host) }
     }
 }

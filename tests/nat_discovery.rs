@@ -407,34 +407,59 @@ fn the_doctor_says_what_each_network_means() {
         let node = lab.public_host("node", &[NODE]);
         let _coturn = Coturn::start(&lab.public_host("stun", &COTURN));
         let world = World::in_laboratory(&node, NODE, &["--stun", "203.0.113.10:3478"]);
-        for (number, kind, nat, reach, words) in [
-            (1, NatKind::None, Some("open"), "direct", "directly from everywhere"),
-            (2, NatKind::PortRestricted, Some("port_restricted"), "direct", "directly from most networks"),
-            (3, NatKind::Symmetric, Some("symmetric"), "relayed", "through a relay from all others"),
-            (4, NatKind::UdpBlocked, None, "relayed", "this network blocks UDP"),
-        ] {
-            let wan = Ipv4Addr::new(203, 0, 113, 100 + number);
-            let site = lab.site(&format!("r{number}"), wan, [192, 168, number], kind);
-            let host = lab.lan_host(&site, &format!("h{number}"), 10);
-            let launch = |name: &str| world.launch(name, [&["doctor"][..], &SILENT].concat()).inside(Some(&host));
-            let began = Instant::now();
-            let (code, lines) = launch(&format!("p{number}")).start_and_wait(DOCTOR);
-            println!("{kind:?}: {:.1} s", began.elapsed().as_secs_f64());
-            contract::check("doctor", &lines);
-            let diagnosis = the(&lines, "diagnosis", |_| true);
-            assert_eq!(code, Some(0), "{lines:#?}");
-            assert_eq!(diagnosis["nat"].as_str(), nat, "{diagnosis}");
-            assert_eq!((diagnosis["reach"].as_str(), diagnosis["callable"].as_bool()), (Some(reach), Some(true)));
-            assert!(diagnosis["answer"].as_str().is_some_and(|answer| answer.contains(words)), "{diagnosis}");
-            let udp = if kind == NatKind::UdpBlocked { "problem" } else { "fine" };
-            assert_eq!(the(&lines, "check", |line| line["what"] == "udp")["verdict"], udp);
-            let finished = launch(&format!("q{number}")).run_for_people(DOCTOR);
-            println!("{}", finished.said());
-            assert_eq!(finished.code, Some(0));
-            assert!(finished.stdout.contains(words), "{finished:?}");
-        }
+        assert_diagnoses(&lab, &world);
         world.finish();
     });
+}
+
+/// Nobody is named but a node to enter by; that node has two addresses, and so all that RFC 5780 needs.
+#[test]
+fn without_options_the_doctor_asks_super_peers() {
+    let _machine = sharing();
+    laboratory("without_options_the_doctor_asks_super_peers", || {
+        let lab = Lab::new();
+        let addresses = [NODE, Ipv4Addr::new(203, 0, 113, 21)];
+        let world = World::in_laboratory_at(&lab.public_host("node", &addresses), &addresses, &["--no-public-stun"]);
+        assert_diagnoses(&lab, &world);
+        let site = lab.site("r5", Ipv4Addr::new(203, 0, 113, 105), [192, 168, 5], NatKind::Tcp443);
+        let host = lab.lan_host(&site, "h5", 10);
+        let launch = world.launch("p5", [&["doctor"][..], &SILENT].concat()).inside(Some(&host));
+        let (code, lines) = launch.start_and_wait(DOCTOR);
+        assert_eq!(code, Some(0), "{lines:#?}");
+        assert_eq!(the(&lines, "check", |line| line["what"] == "udp")["verdict"], "problem", "told over TCP port 443");
+        assert_eq!(the(&lines, "diagnosis", |_| true)["reach"], "relayed");
+        world.finish();
+    });
+}
+
+/// What the doctor says in four kinds of network.
+fn assert_diagnoses(lab: &Lab, world: &World) {
+    for (number, kind, nat, reach, words) in [
+        (1, NatKind::None, Some("open"), "direct", "directly from everywhere"),
+        (2, NatKind::PortRestricted, Some("port_restricted"), "direct", "directly from most networks"),
+        (3, NatKind::Symmetric, Some("symmetric"), "relayed", "through a relay from all others"),
+        (4, NatKind::UdpBlocked, None, "relayed", "this network blocks UDP"),
+    ] {
+        let wan = Ipv4Addr::new(203, 0, 113, 100 + number);
+        let site = lab.site(&format!("r{number}"), wan, [192, 168, number], kind);
+        let host = lab.lan_host(&site, &format!("h{number}"), 10);
+        let launch = |name: &str| world.launch(name, [&["doctor"][..], &SILENT].concat()).inside(Some(&host));
+        let began = Instant::now();
+        let (code, lines) = launch(&format!("p{number}")).start_and_wait(DOCTOR);
+        println!("{kind:?}: {:.1} s", began.elapsed().as_secs_f64());
+        contract::check("doctor", &lines);
+        let diagnosis = the(&lines, "diagnosis", |_| true);
+        assert_eq!(code, Some(0), "{lines:#?}");
+        assert_eq!(diagnosis["nat"].as_str(), nat, "{diagnosis}");
+        assert_eq!((diagnosis["reach"].as_str(), diagnosis["callable"].as_bool()), (Some(reach), Some(true)));
+        assert!(diagnosis["answer"].as_str().is_some_and(|answer| answer.contains(words)), "{diagnosis}");
+        let udp = if kind == NatKind::UdpBlocked { "problem" } else { "fine" };
+        assert_eq!(the(&lines, "check", |line| line["what"] == "udp")["verdict"], udp);
+        let finished = launch(&format!("q{number}")).run_for_people(DOCTOR);
+        println!("{}", finished.said());
+        assert_eq!(finished.code, Some(0));
+        assert!(finished.stdout.contains(words), "{finished:?}");
+    }
 }
 
 /// The one line that is meant.
@@ -499,7 +524,7 @@ fn alone_on_loopback_the_doctor_says_so_and_guesses_nothing() {
     for what in ["udp", "public_address", "nat"] {
         let check = the(&lines, "check", |line| line["what"] == what);
         assert_eq!(check["verdict"], "unknown");
-        assert!(check["finding"].as_str().is_some_and(|finding| finding.contains("no STUN server is set")), "{check}");
+        assert!(check["finding"].as_str().is_some_and(|finding| finding.contains("there is nobody to ask")), "{check}");
     }
     assert_eq!(
         the(&lines, "check", |line| line["what"] == "microphone_level")["verdict"],

@@ -11,8 +11,10 @@ pub struct Description {
     pub fingerprint: [u8; 32],
     /// ICE user fragment.
     pub ufrag: String,
-    /// [`binding::sign`] over all but the SDP, which must agree with it.
+    /// [`binding::sign`] over what stands before it, but for the SDP, which must agree with it.
     pub signature: [u8; 64],
+    /// Of which restart of the link this is; 0 for the call's first descriptions. An answer repeats its offer's.
+    pub generation: u32,
 }
 
 impl Description {
@@ -26,7 +28,7 @@ impl Description {
         ufrag: String,
     ) -> Self {
         let signature = binding::sign(me, &Binding { call, from: me.person(), to, role, fingerprint, ufrag: &ufrag });
-        Self { sdp, fingerprint, ufrag, signature }
+        Self { sdp, fingerprint, ufrag, signature, generation: 0 }
     }
 
     /// Whether `from` signed this for `to`, and the SDP uses what was signed and nothing else.

@@ -1,5 +1,5 @@
 //! What two people's programs say to each other. One Noise session, and one data channel, is about one call, so only
-//! INVITE names it.
+//! the first message of a session names it.
 
 use prost::Message as _;
 
@@ -52,6 +52,22 @@ pub enum Message {
     Unsupported {
         versions: Vec<u8>,
     },
+    /// Both: the link is down; let us begin anew.
+    Rejoin(Rejoin),
+    /// The reply to it: ANSWER follows from the callee.
+    Rejoined,
+}
+
+/// The first message of a further session of a call that both sides are in. As with [`Invite`], the session's peer must
+/// be `from`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rejoin {
+    pub call: CallId,
+    pub from: Person,
+    /// Restarts of the link that the sender knows of.
+    pub generation: u32,
+    /// The sender's machine got into another network.
+    pub moved: bool,
 }
 
 /// The first message of a call. Whoever reads it must check that the session's peer is `from`
@@ -132,6 +148,8 @@ impl Message {
             Self::Held(_) => "HELD",
             Self::Quality(_) => "QUALITY",
             Self::Unsupported { .. } => "UNSUPPORTED",
+            Self::Rejoin(_) => "REJOIN",
+            Self::Rejoined => "REJOINED",
         }
     }
 
@@ -152,6 +170,8 @@ impl Message {
             Self::Held(held) => Kind::Held(*held),
             Self::Quality(quality) => Kind::Quality(quality.to_wire()),
             Self::Unsupported { versions } => Kind::Unsupported(versions.clone()),
+            Self::Rejoin(rejoin) => Kind::Rejoin(rejoin.to_wire()),
+            Self::Rejoined => Kind::Rejoined(Empty {}),
         }
     }
 
@@ -172,6 +192,8 @@ impl Message {
             Kind::Held(held) => Self::Held(held),
             Kind::Quality(quality) => Self::Quality(Quality::from_wire(quality)?),
             Kind::Unsupported(versions) => Self::Unsupported { versions: checked_versions(versions)? },
+            Kind::Rejoin(rejoin) => Self::Rejoin(Rejoin::from_wire(&rejoin)?),
+            Kind::Rejoined(_) => Self::Rejoined,
         })
     }
 }
@@ -198,6 +220,26 @@ impl Invite {
     }
 }
 
+impl Rejoin {
+    fn to_wire(self) -> wire::Rejoin {
+        wire::Rejoin {
+            call: self.call.as_bytes().to_vec(),
+            from: self.from.as_bytes().to_vec(),
+            generation: self.generation,
+            moved: self.moved,
+        }
+    }
+
+    fn from_wire(rejoin: &wire::Rejoin) -> Result<Self, MessageError> {
+        Ok(Self {
+            call: CallId::from_bytes(exactly(&rejoin.call, "call id")?),
+            from: Person::from_bytes(exactly(&rejoin.from, "person")?),
+            generation: rejoin.generation,
+            moved: rejoin.moved,
+        })
+    }
+}
+
 impl Description {
     fn to_wire(&self) -> wire::Description {
         wire::Description {
@@ -205,16 +247,18 @@ impl Description {
             fingerprint: self.fingerprint.to_vec(),
             ufrag: self.ufrag.clone(),
             signature: self.signature.to_vec(),
+            generation: self.generation,
         }
     }
 
     fn from_wire(description: wire::Description) -> Result<Self, MessageError> {
-        let wire::Description { sdp, fingerprint, ufrag, signature } = description;
+        let wire::Description { sdp, fingerprint, ufrag, signature, generation } = description;
         let description = Self {
             fingerprint: exactly(&fingerprint, "fingerprint")?,
             signature: exactly(&signature, "signature")?,
             sdp,
             ufrag,
+            generation,
         };
         check(description.is_within_limits(), description, "description")
     }

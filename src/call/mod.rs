@@ -15,6 +15,9 @@
 //!   │ ◀── BYE, MUTED, HELD, QUALITY ─────────────▶ │   over the data channel
 //! ```
 //!
+//! When the link fails, or a machine gets into another network, both sides meet again over signalling (`REJOIN`) and ICE
+//! begins anew; `machine/restart.rs` has the exchange.
+//!
 //! No address leaves either side before the human has answered: the SDP offer is in ANSWER, and candidates wait for it.
 //!
 //! The contract is that of every sans-IO core in this house: call one `handle`-like method, then drain
@@ -33,7 +36,9 @@ mod tests;
 mod wire;
 
 pub use description::Description;
-pub use message::{Invite, MAX_CANDIDATE_BYTES, MAX_MESSAGE_BYTES, MAX_SDP_BYTES, Message, MessageError, Quality};
+pub use message::{
+    Invite, MAX_CANDIDATE_BYTES, MAX_MESSAGE_BYTES, MAX_SDP_BYTES, Message, MessageError, Quality, Rejoin,
+};
 pub use state::{Phase, Side, State};
 pub use switchboard::{CallView, DialRefused, InviteReply, Limits, Switchboard, Transmit};
 
@@ -44,6 +49,9 @@ use crate::base::{CallId, EndReason, Person};
 pub enum CallEvent {
     /// Caller: the other side rings.
     Ringing,
+    /// Caller: no signalling stream is left while it rings. Send the same INVITE anew; say how that fails by
+    /// [`Switchboard::dial_failed`].
+    Redial,
     /// Callee: ask the human.
     Incoming {
         from: Person,
@@ -66,8 +74,16 @@ pub enum CallEvent {
     /// Media flows: the first audio frame was decoded. If the peer stays silent (muted from the start), this follows
     /// [`Limits::first_audio`] after the link came up.
     Connected,
-    /// The link has stopped working and tries to recover.
-    Reconnecting,
+    /// The link has stopped working, or will.
+    Reconnecting(Interruption),
+    /// Open new signalling sessions with the peer, whose first flight carries this.
+    Rejoin(Rejoin),
+    /// Callee: have the link begin anew, then call [`Switchboard::described`].
+    WantRestart,
+    /// Caller: have the link begin anew by this offer, then call [`Switchboard::described`].
+    WantRestartAnswer {
+        sdp: String,
+    },
     Reconnected,
     PeerMuted(bool),
     PeerHeld(bool),
@@ -86,6 +102,16 @@ pub enum CallEvent {
     },
     /// Terminal. What still has to be sent (BYE, CANCEL, DECLINE) is in [`Switchboard::poll_transmit`].
     Ended(EndReason),
+}
+
+/// Why a call is interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interruption {
+    /// Nothing arrives any more, at us or at the peer.
+    Silence,
+    /// Our machine got into another network.
+    WeMoved,
+    TheyMoved,
 }
 
 /// What happens to the media connection of a call.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::guard::Guard;
 use super::machine::Call;
 use super::queue::Queue;
-use super::{CallEvent, Invite, LinkNews, Message, Phase, Quality, Route, Side, State};
+use super::{CallEvent, Invite, LinkNews, Message, Phase, Quality, Rejoin, Route, Side, State};
 use crate::base::{CallId, EndReason, Person};
 use crate::identity::{PersonKey, UnusableKey, WIRE_VERSIONS, check_person};
 
@@ -23,6 +23,8 @@ pub struct Limits {
     pub first_audio: Duration,
     /// From an interruption until the call is given up.
     pub reconnect: Duration,
+    /// Between attempts to meet the peer again in that time.
+    pub rejoin_every: Duration,
     /// New calls that one person may begin.
     pub invites_per_person_per_minute: u32,
     /// New calls that all people together may begin whom we do not [know](Switchboard::set_known).
@@ -37,6 +39,7 @@ impl Default for Limits {
             connect: Duration::from_secs(20),
             first_audio: Duration::from_secs(3),
             reconnect: Duration::from_secs(30),
+            rejoin_every: Duration::from_secs(3),
             invites_per_person_per_minute: 120,
             invites_of_strangers_per_minute: 240,
         }
@@ -71,6 +74,9 @@ pub enum InviteReply {
     Ring { call: CallId },
     /// The same call over another path. Reply [`Message::Ring`] and keep this stream too.
     RingAgain { call: CallId },
+    /// The peer of a running call wants its link to begin anew. Reply [`Message::Rejoined`], keep the stream, then call
+    /// [`Switchboard::resume`].
+    Rejoined { call: CallId },
     /// Reply with this and close.
     Refuse(Message),
     /// Close without a reply.
@@ -213,6 +219,22 @@ impl Switchboard {
         self.admit(invite, now)
     }
 
+    /// A REJOIN from `rejoin.from`, whom the session has authenticated.
+    pub fn rejoins(&mut self, rejoin: &Rejoin, now: Instant) -> InviteReply {
+        let call = rejoin.call;
+        match self.calls.get(&call).map(Call::peer) {
+            Some(peer) if peer == rejoin.from => {
+                let wanted = self.with(call, now, |call| call.rejoins(rejoin, now)).unwrap_or(false);
+                if wanted { InviteReply::Rejoined { call } } else { InviteReply::Ignore }
+            }
+            // They believe in a call that is over here.
+            None if !self.blocked.contains(&rejoin.from) => {
+                InviteReply::Refuse(Message::Bye(EndReason::ConnectionLost))
+            }
+            Some(_) | None => InviteReply::Ignore,
+        }
+    }
+
     /// Somebody may call: us alone, or while we are in a call, or while we dial them.
     fn admit(&mut self, invite: &Invite, now: Instant) -> InviteReply {
         let (call, from) = (invite.call, invite.from);
@@ -301,6 +323,21 @@ impl Switchboard {
 
     pub fn handle_link(&mut self, call: CallId, news: LinkNews, now: Instant) {
         self.with(call, now, |call| call.handle_link(news, now));
+    }
+
+    /// A session with the peer of an interrupted call is open.
+    pub fn resume(&mut self, call: CallId, now: Instant) {
+        self.with(call, now, Call::resume);
+    }
+
+    /// The link could not do what [`CallEvent::WantRestart`] or [`CallEvent::WantRestartAnswer`] asked for.
+    pub fn restart_failed(&mut self, call: CallId, now: Instant) {
+        self.with(call, now, Call::restart_failed);
+    }
+
+    /// This machine got into another network: what runs begins anew.
+    pub fn moved(&mut self, now: Instant) {
+        self.with_all(now, |call| call.moved(now));
     }
 
     /// Our microphone is off or on: tells every peer, now or as soon as it can be told.

@@ -4,7 +4,7 @@
 /// One message.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Envelope {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
     pub kind: Option<Kind>,
 }
 
@@ -40,6 +40,10 @@ pub enum Kind {
     /// One byte per version.
     #[prost(bytes = "vec", tag = "14")]
     Unsupported(Vec<u8>),
+    #[prost(message, tag = "15")]
+    Rejoin(Rejoin),
+    #[prost(message, tag = "16")]
+    Rejoined(Empty),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -64,6 +68,20 @@ pub struct Invite {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub struct Rejoin {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub call: Vec<u8>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub from: Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    pub generation: u32,
+    #[prost(bool, tag = "4")]
+    pub moved: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct Description {
     #[prost(string, tag = "1")]
     pub sdp: String,
@@ -75,6 +93,8 @@ pub struct Description {
     /// 64 bytes.
     #[prost(bytes = "vec", tag = "4")]
     pub signature: Vec<u8>,
+    #[prost(uint32, tag = "5")]
+    pub generation: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]

@@ -47,15 +47,26 @@ pub fn offline(home: &Path) -> Options {
     }
 }
 
+/// Run for everybody by two who do not depend on each other. Nothing is asked of them while a super-peer is there.
+const PUBLIC_STUN: [&str; 2] = ["stun.cloudflare.com:3478", "stun.l.google.com:19302"];
+
 fn network_options(said: NetworkSettings) -> Result<NetworkOptions, Failure> {
     let isolated = said.isolated.unwrap_or(false);
     let stun = said.stun.iter().map(|server| server.resolve(isolated)).collect::<Result<_, _>>();
     let turn = said.turn.iter().map(|server| server.resolve(isolated)).collect::<Result<Vec<_>, _>>();
+    let public_stun: Vec<String> = if isolated || said.no_public_stun.unwrap_or(false) {
+        Vec::new()
+    } else if said.public_stun.is_empty() {
+        PUBLIC_STUN.map(str::to_owned).to_vec()
+    } else {
+        said.public_stun.iter().map(ToString::to_string).collect()
+    };
     Ok(NetworkOptions {
         listen: said.listen,
         bootstrap: said.bootstrap,
         mdns: !said.no_mdns.unwrap_or(false),
         stun: stun.map_err(|why| unresolved("--stun", &why))?,
+        public_stun,
         turn: turn.map_err(|why| unresolved("--turn", &why))?.into_iter().flatten().collect(),
         relay_only: said.relay_only.unwrap_or(false),
         super_peer: said.super_peer.map(|mode| mode.0).unwrap_or_default(),
@@ -103,6 +114,17 @@ mod tests {
         assert_eq!(options.audio.device_frames, 240);
         assert!(options.audio.echo_cancellation && !options.audio.gain_control);
         assert_eq!(options.audio.noise_suppression, NoiseSuppression::Standard);
+    }
+
+    #[test]
+    fn public_stun_servers_are_a_short_list_with_a_switch() {
+        let of = |said: NetworkSettings| network_options(said).unwrap().public_stun;
+        assert_eq!(of(NetworkSettings::default()), PUBLIC_STUN);
+        let own = || vec!["stun.example.org:3478".parse().unwrap()];
+        assert_eq!(of(NetworkSettings { public_stun: own(), ..NetworkSettings::default() }), ["stun.example.org:3478"]);
+        let off = NetworkSettings { no_public_stun: Some(true), public_stun: own(), ..NetworkSettings::default() };
+        assert!(of(off).is_empty());
+        assert!(of(NetworkSettings { isolated: Some(true), ..NetworkSettings::default() }).is_empty());
     }
 
     #[test]

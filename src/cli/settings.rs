@@ -64,10 +64,18 @@ settings! {
         /// Neither look for peers in the local network nor be seen there [default: false]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_mdns: Option<bool>,
-        /// Ask this server how we look from outside; repeatable [default: none]
+        /// Ask this server how we look from outside, instead of super-peers; repeatable [default: none]
         #[arg(long, value_name = "HOST:PORT")]
         #[serde(deserialize_with = "texts")]
         stun: Vec<HostPort>,
+        /// Ask this server of others when no super-peer is found; repeatable
+        /// [default: stun.cloudflare.com:3478 and stun.l.google.com:19302]
+        #[arg(long, value_name = "HOST:PORT")]
+        #[serde(deserialize_with = "texts")]
+        public_stun: Vec<HostPort>,
+        /// Ask no such server [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_public_stun: Option<bool>,
         /// A media relay of your own, turn:USER:PASS@HOST:PORT, or @FILE with one per line; repeatable [default: none]
         #[arg(long, value_name = "TURN")]
         #[serde(deserialize_with = "texts")]

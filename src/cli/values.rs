@@ -121,7 +121,7 @@ impl Turn {
         match self {
             Self::Server { username, password, at } => {
                 let address = at.resolve(isolated)?;
-                Ok(vec![TurnServer { address, username: username.clone(), password: password.clone() }])
+                Ok(vec![TurnServer { address, tcp: None, username: username.clone(), password: password.clone() }])
             }
             Self::File(path) => {
                 let text = std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;

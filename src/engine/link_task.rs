@@ -1,5 +1,6 @@
 //! One link of one call: opens it on the media runtime, does its jobs in order, reports what happens.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -29,9 +30,20 @@ pub(super) enum LinkJob {
     Apply {
         answer: String,
     },
+    /// Begin anew: our offer. `moved`: on other addresses than before.
+    Restart {
+        moved: bool,
+    },
+    /// Begin anew by the peer's offer.
+    AcceptRestart {
+        offer: String,
+        moved: bool,
+    },
     RemoteCandidate(String),
     /// A super-peer relays for us.
     AddRelay(TurnServer),
+    /// One more server that tells our address.
+    AddStun(SocketAddr),
     NoMoreRelays,
     /// To the peer over the data channel.
     Message(Vec<u8>),
@@ -44,6 +56,11 @@ pub(super) enum LinkNews {
     Event(LinkEvent),
     Stats(LinkStats),
     Failed(LinkError),
+    /// It could not begin anew, perhaps because there is no network just now.
+    RestartFailed {
+        why: LinkError,
+        moved: bool,
+    },
 }
 
 /// The desk's end. Dropping it closes the link once all jobs are done: a queued BYE still leaves.
@@ -128,13 +145,25 @@ async fn perform(link: &Link, job: LinkJob) -> Option<LinkNews> {
         LinkJob::Offer => link.create_offer().await.map(|made| Some(LinkNews::Described(made))),
         LinkJob::Answer { offer } => link.accept_offer(offer).await.map(|made| Some(LinkNews::Described(made))),
         LinkJob::Apply { answer } => link.accept_answer(answer).await.map(|()| None),
+        LinkJob::Restart { moved } => Ok(Some(described_anew(link.restart(moved).await, moved))),
+        LinkJob::AcceptRestart { offer, moved } => {
+            Ok(Some(described_anew(link.accept_restart(offer, moved).await, moved)))
+        }
         // A candidate that cannot be used is one way less, not a failed call.
         LinkJob::RemoteCandidate(candidate) => Ok(link.add_candidate(candidate).await.err().and_then(ignored)),
         LinkJob::AddRelay(server) => Ok(link.add_relay(server).await.err().and_then(ignored)),
+        LinkJob::AddStun(server) => Ok(link.add_stun(server).await.err().and_then(ignored)),
         LinkJob::NoMoreRelays => Ok(link.no_more_relays().await.err().and_then(ignored)),
         LinkJob::Message(message) => Ok(link.send_message(message).await.err().and_then(ignored)),
     };
     result.unwrap_or_else(|why| Some(LinkNews::Failed(why)))
+}
+
+fn described_anew(made: Result<LocalDescription, LinkError>, moved: bool) -> LinkNews {
+    match made {
+        Ok(made) => LinkNews::Described(made),
+        Err(why) => LinkNews::RestartFailed { why, moved },
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the end of an error's way")]

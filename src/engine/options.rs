@@ -30,6 +30,8 @@ pub struct NetworkOptions {
     pub bootstrap: Vec<String>,
     pub mdns: bool,
     pub stun: Vec<SocketAddr>,
+    /// STUN servers of others, as `HOST:PORT`: asked only when no super-peer is there to ask.
+    pub public_stun: Vec<String>,
     pub turn: Vec<TurnServer>,
     pub relay_only: bool,
     pub super_peer: SuperPeerMode,

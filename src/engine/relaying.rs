@@ -2,19 +2,29 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::net::lookup_host;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::desk::DeskInput;
 use super::options::NetworkOptions;
 use crate::base::{CallId, IpRange, NodeId};
 use crate::link::{CandidateKind, Path, TurnServer};
-use crate::rendezvous::{RelayAnswer, RelayGrant, RelayOffer, Rendezvous};
+use crate::rendezvous::{RelayAnswer, RelayClient, RelayGrant, RelayOffer, Rendezvous};
 use crate::superpeer::{AddressPolicy, Issuer, Limits, Service, ServiceConfig};
 
 /// Super-peers whose relays a call may use; their paths compete, and what is not chosen is given back.
 const WANTED: usize = 3;
+
+/// For the first super-peer to grant something; then public STUN servers are asked.
+const SUPER_PEER_PATIENCE: Duration = Duration::from_secs(1);
+/// For a name server to answer.
+const NAME_PATIENCE: Duration = Duration::from_secs(3);
+/// Public STUN servers that are asked.
+const MAX_PUBLIC_STUN: usize = 4;
 
 /// Our relay for others; runs while we are a super-peer.
 pub(super) struct RelayService {
@@ -36,7 +46,8 @@ impl RelayService {
     }
 
     /// We serve at these addresses of the rendezvous node from now on; none: no longer. The relay takes the port above
-    /// each, over UDP and TCP, so that a firewall can be told; another where that is in use.
+    /// each, over UDP and TCP, and STUN the two ports above that, so that a firewall can be told; others where they are
+    /// in use.
     pub fn serve(&mut self, addresses: Vec<SocketAddr>) {
         let still_there = |at: &SocketAddr| addresses.contains(at);
         if self.running.is_some() && self.served_at.iter().all(still_there) {
@@ -67,7 +78,15 @@ impl RelayService {
             password: credentials.password,
             lifetime: credentials.lifetime,
             servers: service.addresses().to_vec(),
+            stun: service.stun().to_vec(),
         })
+    }
+
+    /// A client that came by one of the rendezvous node's TCP ports.
+    pub fn visit(&self, client: RelayClient) {
+        if let Some((service, _)) = &self.running {
+            service.visit(client.into_stream());
+        }
     }
 
     /// Calls that are being relayed.
@@ -77,14 +96,45 @@ impl RelayService {
 }
 
 /// Asks super-peers to relay a call. Runs beside the ringing, which does not wait for it.
-pub(super) async fn seek(rendezvous: Rendezvous, call: CallId, desk: mpsc::Sender<DeskInput>) {
+///
+/// They tell our address, too. `public_stun`: servers of others, as `HOST:PORT`, which are asked when no super-peer is
+/// found in time, and not otherwise.
+pub(super) async fn seek(
+    rendezvous: Rendezvous,
+    call: CallId,
+    mut public_stun: Vec<String>,
+    desk: mpsc::Sender<DeskInput>,
+) {
     let mut grants = rendezvous.relay_grants(WANTED);
-    while let Some(grant) = grants.recv().await {
-        if desk.send(DeskInput::Relay { call, grant: Some(grant) }).await.is_err() {
-            return;
+    let patience = sleep(SUPER_PEER_PATIENCE);
+    tokio::pin!(patience);
+    loop {
+        tokio::select! {
+            grant = grants.recv() => match grant {
+                Some(grant) => {
+                    public_stun.clear();
+                    if desk.send(DeskInput::Relay { call, grant: Some(grant) }).await.is_err() {
+                        return;
+                    }
+                }
+                None => break,
+            },
+            () = &mut patience, if !public_stun.is_empty() => {
+                let servers = addresses_of(std::mem::take(&mut public_stun)).await;
+                let _ = desk.send(DeskInput::PublicStun { call, servers }).await;
+            }
         }
     }
     let _ = desk.send(DeskInput::Relay { call, grant: None }).await;
+}
+
+/// The first address of each host, of those that the name servers tell in time.
+pub(super) async fn addresses_of(hosts: Vec<String>) -> Vec<SocketAddr> {
+    let mut asked = JoinSet::new();
+    for host in hosts.into_iter().take(MAX_PUBLIC_STUN) {
+        asked.spawn(async move { timeout(NAME_PATIENCE, lookup_host(host)).await.ok()?.ok()?.next() });
+    }
+    asked.join_all().await.into_iter().flatten().collect()
 }
 
 /// The relays that a call may use, by the addresses at which they are.
@@ -94,10 +144,15 @@ pub(super) struct CallRelays(Vec<(SocketAddr, NodeId)>);
 impl CallRelays {
     /// Takes note of a grant; its servers are for the link.
     pub fn add(&mut self, grant: RelayGrant) -> Vec<TurnServer> {
-        let RelayGrant { relay, offer: RelayOffer { username, password, servers, .. } } = grant;
-        self.0.extend(servers.iter().map(|server| (*server, relay.clone())));
-        let server = |address| TurnServer { address, username: username.clone(), password: password.clone() };
-        servers.into_iter().map(server).collect()
+        let RelayGrant { relay, offer: RelayOffer { username, password, servers, .. }, tcp } = grant;
+        let known: Vec<SocketAddr> = servers.iter().copied().chain(tcp).collect();
+        self.0.retain(|(address, _)| !known.contains(address));
+        self.0.extend(known.into_iter().map(|server| (server, relay.clone())));
+        let server = |(index, address)| {
+            let tcp = tcp.filter(|_| index == 0);
+            TurnServer { address, tcp, username: username.clone(), password: password.clone() }
+        };
+        servers.into_iter().enumerate().map(server).collect()
     }
 
     /// Who relays this path: a node where it is known to be one, else the server's address. The peer's relay is often

@@ -1,23 +1,29 @@
 //! Signalling sessions: who talks to whom over which stream, sealed end to end.
 //!
 //! A session is one byte stream through the rendezvous network with Noise IK on top. The first flight carries the INVITE,
-//! the second the callee's reply, so that RING costs a single round trip. Opening and reading happen in tasks of their
+//! or the REJOIN of a call whose link has failed, the second the reply, so that RING costs a single round trip. Opening and reading happen in tasks of their
 //! own; the desk sees only whole messages.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::desk::DeskInput;
-use crate::base::CallId;
-use crate::call::{Invite, Message};
+use crate::base::{CallId, Person};
+use crate::call::{Invite, Message, Rejoin};
 use crate::identity::{Initiator, Link, PersonKey, Responder, Session, SessionError, version_refusal};
 use crate::rendezvous::{Rendezvous, RingFailure, SignalReceiver, SignalSender, SignalStream};
 
 /// Streams tried for one dial: every relay of the callee, the callee itself, and a retry.
 const FLIGHTS: usize = 6;
+/// Sessions kept of one dial, over different ways.
+pub(super) const SESSIONS: usize = 2;
+/// Between attempts to meet again.
+const BEFORE_RETRY: Duration = Duration::from_millis(500);
 /// Messages waiting to be sent; a call needs a dozen in all.
 const OUTGOING_QUEUE: usize = 64;
 /// Frames read ahead of the desk.
@@ -56,76 +62,138 @@ pub(super) enum Verdict {
     Ignore,
 }
 
-/// Somebody's INVITE, already authenticated.
+/// The first message that somebody sent us, already authenticated.
 pub(super) struct Invitation {
     pub session: SessionHandle,
-    pub invite: Invite,
+    pub opening: Opening,
     pub verdict: oneshot::Sender<Verdict>,
 }
 
-/// Rings a person over every way there is; the first that is answered becomes the session.
-pub(super) async fn dial(
-    rendezvous: Rendezvous,
-    me: PersonKey,
-    to: Link,
-    call: CallId,
-    invite: Message,
-    id: SessionId,
-    desk: mpsc::Sender<DeskInput>,
-) {
-    let outcome = first_answer(&rendezvous, &me, &to, &invite).await;
-    let (stream, session, reply) = match outcome {
-        Ok(answered) => answered,
-        Err(why) => {
-            let _ = desk.send(DeskInput::DialFailed { call, why }).await;
-            return;
+/// What a session begins with.
+#[derive(Debug, Clone)]
+pub(super) enum Opening {
+    /// Call somebody.
+    Invite(Invite),
+    /// Meet the peer of a running call again.
+    Rejoin(Rejoin),
+}
+
+impl Opening {
+    fn from(&self) -> Person {
+        match self {
+            Self::Invite(invite) => invite.from,
+            Self::Rejoin(rejoin) => rejoin.from,
         }
-    };
-    let (outgoing, queue) = mpsc::channel(OUTGOING_QUEUE);
-    let handle = SessionHandle { id, outgoing };
-    if desk.send(DeskInput::DialAnswered { call, session: handle, reply }).await.is_ok() {
-        pump(id, stream, session, queue, desk).await;
+    }
+
+    fn message(&self) -> Message {
+        match self {
+            Self::Invite(invite) => Message::Invite(invite.clone()),
+            Self::Rejoin(rejoin) => Message::Rejoin(*rejoin),
+        }
+    }
+}
+
+/// Rings a person over every way there is. The first answers become sessions, [`SESSIONS`] at most, in which the same is
+/// said: a super-peer that dies takes one of them along, and nobody notices.
+pub(super) struct Dial {
+    pub rendezvous: Rendezvous,
+    pub me: PersonKey,
+    pub to: Link,
+    pub call: CallId,
+    pub opening: Opening,
+    /// One for each session.
+    pub ids: [SessionId; SESSIONS],
+    pub progress: Progress,
+    pub desk: mpsc::Sender<DeskInput>,
+}
+
+/// What the attempts of one dial have brought so far.
+#[derive(Default)]
+pub(super) struct Progress {
+    sessions: AtomicUsize,
+    answered: Notify,
+}
+
+impl Dial {
+    /// Rings once; a failure is told.
+    pub async fn ring(self) {
+        if let Err(why) = self.attempt().await {
+            let _ = self.desk.send(DeskInput::DialFailed { call: self.call, why }).await;
+        }
+    }
+
+    /// Rings until there is a session, or for `patience`: networks come back when they like. An attempt may hang in a
+    /// connection that the peer has left, so others follow before it ends. A failure is told.
+    pub async fn keep_ringing(self, patience: Duration) {
+        let dial = Arc::new(self);
+        let give_up_at = Instant::now() + patience;
+        let mut attempts = JoinSet::new();
+        while Instant::now() < give_up_at && dial.progress.sessions.load(Ordering::Relaxed) == 0 {
+            let attempt = dial.clone();
+            attempts.spawn(async move { attempt.attempt().await.ok() });
+            let _ = timeout(BEFORE_RETRY, dial.progress.answered.notified()).await;
+        }
+        while attempts.join_next().await.is_some() {}
+        if dial.progress.sessions.load(Ordering::Relaxed) == 0 {
+            let why = RingFailure::Unreachable;
+            let _ = dial.desk.send(DeskInput::DialFailed { call: dial.call, why }).await;
+        }
+    }
+
+    /// Ends when its sessions have.
+    async fn attempt(&self) -> Result<(), RingFailure> {
+        let payload = self.opening.message().encode();
+        let (mut initiators, mut flights) = (Vec::new(), Vec::new());
+        for _ in 0..FLIGHTS {
+            let (initiator, flight) =
+                Initiator::start(&self.me, self.to.person, &payload).map_err(|_| RingFailure::NotFound)?;
+            initiators.push(Some(initiator));
+            flights.push(flight);
+        }
+        let mut attempts = self.rendezvous.ring(self.to.person, &self.to.hints, flights);
+        let mut waiting: JoinSet<Option<Answered>> = JoinSet::new();
+        let mut pumps = JoinSet::new();
+        let mut why = RingFailure::NotFound;
+        let mut open = true;
+        let mut answered = false;
+        while open || !waiting.is_empty() {
+            tokio::select! {
+                attempt = attempts.recv(), if open => match attempt {
+                    None => open = false,
+                    Some(Err(failure)) => why = likelier(why, failure),
+                    Some(Ok(rung)) => if let Some(initiator) = initiators.get_mut(rung.flight).and_then(Option::take) {
+                        why = likelier(why, RingFailure::Refused);
+                        waiting.spawn(reply_of(rung.stream, initiator));
+                    },
+                },
+                Some(answer) = waiting.join_next(), if !waiting.is_empty() => if let Ok(Some(answer)) = answer {
+                    let Some(id) = self.ids.get(self.progress.sessions.fetch_add(1, Ordering::Relaxed)) else { break };
+                    answered = true;
+                    self.progress.answered.notify_one();
+                    self.take(answer, *id, &mut pumps).await;
+                },
+                // The desk wants none of the sessions any more.
+                Some(_) = pumps.join_next(), if !pumps.is_empty() => if pumps.is_empty() { break },
+            }
+        }
+        drop(attempts);
+        while pumps.join_next().await.is_some() {}
+        if answered { Ok(()) } else { Err(why) }
+    }
+
+    /// Gives a session to the desk and carries its messages from now on.
+    async fn take(&self, answered: Answered, id: SessionId, pumps: &mut JoinSet<()>) {
+        let (stream, session, reply) = answered;
+        let (outgoing, queue) = mpsc::channel(OUTGOING_QUEUE);
+        let handle = SessionHandle { id, outgoing };
+        if self.desk.send(DeskInput::DialAnswered { call: self.call, session: handle, reply }).await.is_ok() {
+            pumps.spawn(pump(id, stream, session, queue, self.desk.clone()));
+        }
     }
 }
 
 type Answered = (SignalStream, Session, Message);
-
-async fn first_answer(
-    rendezvous: &Rendezvous,
-    me: &PersonKey,
-    to: &Link,
-    invite: &Message,
-) -> Result<Answered, RingFailure> {
-    let payload = invite.encode();
-    let (mut initiators, mut flights) = (Vec::new(), Vec::new());
-    for _ in 0..FLIGHTS {
-        let (initiator, flight) = Initiator::start(me, to.person, &payload).map_err(|_| RingFailure::NotFound)?;
-        initiators.push(Some(initiator));
-        flights.push(flight);
-    }
-    let mut attempts = rendezvous.ring(to.person, &to.hints, flights);
-    let mut waiting: JoinSet<Option<Answered>> = JoinSet::new();
-    let mut why = RingFailure::NotFound;
-    let mut open = true;
-    while open || !waiting.is_empty() {
-        tokio::select! {
-            attempt = attempts.recv(), if open => match attempt {
-                None => open = false,
-                Some(Err(failure)) => why = likelier(why, failure),
-                Some(Ok(rung)) => if let Some(initiator) = initiators.get_mut(rung.flight).and_then(Option::take) {
-                    why = likelier(why, RingFailure::Refused);
-                    waiting.spawn(reply_of(rung.stream, initiator));
-                },
-            },
-            Some(answer) = waiting.join_next(), if !waiting.is_empty() => {
-                if let Ok(Some(answered)) = answer {
-                    return Ok(answered);
-                }
-            }
-        }
-    }
-    Err(why)
-}
 
 /// Of two failed ways, the one that tells more: a person who was reached in part is there.
 fn likelier(one: RingFailure, other: RingFailure) -> RingFailure {
@@ -148,10 +216,10 @@ async fn reply_of(mut stream: SignalStream, initiator: Initiator) -> Option<Answ
 
 /// Reads a stranger's first flight and asks the desk what to say.
 pub(super) async fn admit(mut stream: SignalStream, me: PersonKey, id: SessionId, desk: mpsc::Sender<DeskInput>) {
-    let Some((responder, invite)) = first_flight(&mut stream, &me).await else { return };
+    let Some((responder, opening)) = first_flight(&mut stream, &me).await else { return };
     let (outgoing, queue) = mpsc::channel(OUTGOING_QUEUE);
     let (verdict, decided) = oneshot::channel();
-    let invitation = Invitation { session: SessionHandle { id, outgoing }, invite, verdict };
+    let invitation = Invitation { session: SessionHandle { id, outgoing }, opening, verdict };
     if desk.send(DeskInput::Invited(invitation)).await.is_err() {
         return;
     }
@@ -167,8 +235,8 @@ pub(super) async fn admit(mut stream: SignalStream, me: PersonKey, id: SessionId
     }
 }
 
-/// The INVITE names a person; it must be the one whose key opened the session.
-async fn first_flight(stream: &mut SignalStream, me: &PersonKey) -> Option<(Responder, Invite)> {
+/// The first message names a person; it must be the one whose key opened the session.
+async fn first_flight(stream: &mut SignalStream, me: &PersonKey) -> Option<(Responder, Opening)> {
     let flight = timeout(FIRST_FLIGHT_DEADLINE, stream.recv()).await.ok()?.ok()?;
     let (responder, payload) = match Responder::read(me, &flight) {
         Ok(read) => read,
@@ -181,10 +249,12 @@ async fn first_flight(stream: &mut SignalStream, me: &PersonKey) -> Option<(Resp
             return None;
         }
     };
-    match Message::decode(&payload) {
-        Ok(Message::Invite(invite)) => responder.peer_matches(invite.from).then_some((responder, invite)),
-        Ok(_) | Err(_) => None,
-    }
+    let opening = match Message::decode(&payload) {
+        Ok(Message::Invite(invite)) => Opening::Invite(invite),
+        Ok(Message::Rejoin(rejoin)) => Opening::Rejoin(rejoin),
+        Ok(_) | Err(_) => return None,
+    };
+    responder.peer_matches(opening.from()).then_some((responder, opening))
 }
 
 /// Carries messages both ways until either side is done.

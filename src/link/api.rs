@@ -22,9 +22,11 @@ pub enum LinkEvent {
     ChannelOpen,
     /// One message from the peer's data channel.
     Message(Vec<u8>),
-    /// Nothing was heard from the peer for [`Timings::disconnected_after`](super::Timings). It may come back.
+    /// Nothing was heard from the peer for [`Timings::silence_after`](super::Timings) or
+    /// [`Timings::disconnected_after`](super::Timings). It may come back, or [`Link::restart`](super::Link::restart) may
+    /// find another path.
     Disconnected,
-    /// The peer was heard again after [`LinkEvent::Disconnected`].
+    /// The peer was heard again after [`LinkEvent::Disconnected`], or a restart has found a path.
     Reconnected(Path),
     /// The link is dead; its sockets are closed. The last event.
     Failed(FailReason),
@@ -148,6 +150,9 @@ pub enum DescriptionError {
     AmbiguousFingerprint,
     #[error("a certificate fingerprint that is not SHA-256")]
     BadFingerprint,
+    /// A restart must not change whom we talk to.
+    #[error("another certificate than before")]
+    OtherFingerprint,
     #[error("no ICE credentials")]
     NoCredentials,
     #[error("more than one set of ICE credentials")]

@@ -90,6 +90,20 @@ pub(super) fn judge_remote(line: &str, on_loopback: bool) -> Result<String, Cand
     Ok(format!("candidate:{foundation} 1 udp {priority} {ip} {port} typ {kind}{related}"))
 }
 
+/// Kind and address of a candidate that [`judge_remote`] has let pass.
+pub(super) fn essence(line: &str) -> Option<(CandidateKind, SocketAddr)> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [_, _, _, _, address, port, _, kind, ..] = words[..] else { return None };
+    let kind = match kind {
+        "host" => CandidateKind::Host,
+        "srflx" => CandidateKind::ServerReflexive,
+        "prflx" => CandidateKind::PeerReflexive,
+        "relay" => CandidateKind::Relayed,
+        _ => return None,
+    };
+    Some((kind, SocketAddr::new(address.parse().ok()?, port.parse().ok()?)))
+}
+
 /// Whether a datagram may be sent to this address because a peer said so.
 fn is_possible_peer(ip: IpAddr, port: u16, on_loopback: bool) -> bool {
     let ip = ip.to_canonical();
@@ -143,6 +157,15 @@ mod tests {
                 assert!(judge_remote(&line, false).is_ok(), "{line}");
                 assert!(judge_remote(&format!("a=candidate:{line}"), false).is_ok());
             }
+        }
+    }
+
+    #[test]
+    fn relayed_candidates_are_told_from_others() {
+        let address = "192.0.2.1:4000".parse().unwrap();
+        for kind in [CandidateKind::Relayed, CandidateKind::Host] {
+            let line = LocalCandidate { kind, address, base: address, rank: 0 }.to_string();
+            assert_eq!(essence(&judge_remote(&line, false).unwrap()), Some((kind, address)));
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Interfaces {
 #[derive(Clone, PartialEq, Eq)]
 pub struct TurnServer {
     pub address: SocketAddr,
+    /// Where it is known to be reached over TCP; `None`: at the same port, if at all.
+    pub tcp: Option<SocketAddr>,
     pub username: String,
     pub password: String,
 }
@@ -78,6 +80,10 @@ pub struct Timings {
     pub consent_interval: Duration,
     /// Silence after which the peer counts as [`Disconnected`](super::LinkEvent::Disconnected).
     pub disconnected_after: Duration,
+    /// Silence after which the peer counts as `Disconnected` at once, because it would say that it is there: both sides
+    /// send a Binding indication (RFC 8445 §11) when they have sent nothing for a third of this. `None`: the peer may be
+    /// a program that keeps quiet while it has nothing to say.
+    pub silence_after: Option<Duration>,
     /// Silence, or fruitless attempts to connect, after which the link has [`Failed`](super::LinkEvent::Failed).
     /// Longer than `disconnected_after`.
     pub failed_after: Duration,
@@ -93,6 +99,7 @@ impl Default for Timings {
         Self {
             consent_interval: Duration::from_secs(1),
             disconnected_after: Duration::from_secs(5),
+            silence_after: None,
             failed_after: Duration::from_secs(17),
             check_interval: Duration::from_millis(50),
             relay_patience: Duration::from_millis(400),

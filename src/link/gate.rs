@@ -39,7 +39,12 @@ impl Gate {
         }
         let is_dtls_or_media =
             datagram.first().is_some_and(|first| (20..64).contains(first) || (128..192).contains(first));
-        nat::is_response(datagram) || (is_dtls_or_media && self.trusted.contains(&from))
+        nat::is_response(datagram) || (is_dtls_or_media && self.trusts(from))
+    }
+
+    /// Whether a check that knew our password came from there.
+    pub fn trusts(&self, from: SocketAddr) -> bool {
+        self.trusted.contains(&from)
     }
 }
 

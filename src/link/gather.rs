@@ -20,7 +20,9 @@ const MIN_RELAYED: usize = 8;
 const MAX_SERVERS: usize = 4;
 /// Relays are asked over TCP when none has answered over UDP for this long: a few round trips.
 const UDP_PATIENCE: Duration = Duration::from_millis(600);
-/// TCP streams to relays, counted over the life of the link.
+/// The same for a super-peer that was reached over TCP alone.
+const SHORT_UDP_PATIENCE: Duration = Duration::from_millis(150);
+/// TCP streams to relays, for each start of ICE.
 const MAX_STREAMS: usize = 2;
 
 #[derive(Debug)]
@@ -51,12 +53,17 @@ pub(super) struct Gatherer {
     bases: Vec<SocketAddr>,
     relays: Vec<Relay>,
     candidates: Vec<LocalCandidate>,
+    /// STUN servers and relays that are ours whatever super-peers offer.
+    stun: Vec<SocketAddr>,
+    turn: Vec<TurnServer>,
     relay_only: bool,
     /// More servers will be added.
     expects_relays: bool,
     /// Relays that also listen on TCP, and when to try that; by time.
     fallbacks: VecDeque<(Instant, TurnServer)>,
     streams: usize,
+    /// So many may be opened.
+    most_streams: usize,
     events: VecDeque<GatherEvent>,
 }
 
@@ -69,28 +76,74 @@ impl Gatherer {
             bases,
             relays,
             candidates,
+            stun: config.stun.clone(),
+            turn: config.turn.clone(),
             relay_only,
             expects_relays,
             fallbacks: VecDeque::new(),
             streams: 0,
+            most_streams: MAX_STREAMS,
             events: VecDeque::new(),
         };
-        for server in &config.stun {
-            gatherer.ask_stun(*server, now)?;
-        }
-        for server in &config.turn {
-            gatherer.ask_turn(server, now)?;
-        }
-        for base in gatherer.bases.clone() {
-            gatherer.found(CandidateKind::Host, base, base);
-        }
+        gatherer.ask_all(now)?;
         Ok(gatherer)
     }
 
-    /// One more server, for both its services; it listens on TCP at the same port.
+    /// Finds all candidates anew on the same sockets, for a path that failed although this machine is where it was.
+    /// Allocations that stand by serve again, but for the one of this address, through which nothing came any more.
+    pub fn restart(
+        &mut self,
+        dead: Option<SocketAddr>,
+        expects_relays: bool,
+        now: Instant,
+    ) -> Result<Vec<Transmit>, LinkError> {
+        let mut last_words = Vec::new();
+        self.relays.retain_mut(|relay| {
+            let kept = relay.relayed.is_some() && relay.relayed != dead;
+            if !kept {
+                relay.release(now);
+                last_words.extend(transmits_of(relay));
+            }
+            kept
+        });
+        self.candidates.clear();
+        self.fallbacks.clear();
+        self.expects_relays = expects_relays;
+        self.most_streams = self.streams + MAX_STREAMS;
+        let standing_by: Vec<_> = self.relays.iter().map(|relay| (relay.server, relay.relayed, relay.base)).collect();
+        for (server, relayed, base) in standing_by {
+            self.ask_stun(server, now)?;
+            if let Some(relayed) = relayed {
+                self.found(CandidateKind::Relayed, relayed, base);
+            }
+        }
+        self.ask_all(now)?;
+        Ok(last_words)
+    }
+
+    /// Asks the servers that we know from the start, and announces what needs no server.
+    fn ask_all(&mut self, now: Instant) -> Result<(), LinkError> {
+        for server in self.stun.clone() {
+            self.ask_stun(server, now)?;
+        }
+        for server in self.turn.clone() {
+            self.ask_turn(&server, now)?;
+        }
+        for base in self.bases.clone() {
+            self.found(CandidateKind::Host, base, base);
+        }
+        Ok(())
+    }
+
+    /// One more server, for both its services; it listens on TCP, too. One that is known to be reached that way already
+    /// was probably not reached over UDP, so it is not waited for long.
     pub fn add_relay(&mut self, server: &TurnServer, now: Instant) -> Result<(), LinkError> {
         if self.fallbacks.len() < MAX_SERVERS {
-            self.fallbacks.push_back((now + UDP_PATIENCE, server.clone()));
+            let patience = if server.tcp.is_some() { SHORT_UDP_PATIENCE } else { UDP_PATIENCE };
+            let due = now + patience;
+            let later = self.fallbacks.partition_point(|(other, _)| *other <= due);
+            let address = server.tcp.unwrap_or(server.address);
+            self.fallbacks.insert(later, (due, TurnServer { address, ..server.clone() }));
         }
         self.ask_stun(server.address, now)?;
         self.ask_turn(server, now)
@@ -102,7 +155,7 @@ impl Gatherer {
     }
 
     /// What the server sees of us would be a candidate that `relay_only` forbids.
-    fn ask_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
+    pub fn ask_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
         if self.relay_only {
             return Ok(());
         }
@@ -124,7 +177,7 @@ impl Gatherer {
         while let Some((_, server)) = self.fallbacks.pop_front_if(|(due, _)| *due <= now) {
             let base = self.bases.iter().copied().find(|base| can_reach(base.ip(), server.address.ip()));
             let Some(base) =
-                base.filter(|_| self.streams < MAX_STREAMS && !self.relays.iter().any(|relay| relay.heard))
+                base.filter(|_| self.streams < self.most_streams && !self.relays.iter().any(|relay| relay.heard))
             else {
                 continue;
             };
@@ -154,6 +207,12 @@ impl Gatherer {
 
     pub fn base(&self, socket: usize) -> Option<SocketAddr> {
         self.bases.get(socket).copied()
+    }
+
+    /// Indices of the sockets that can reach this address.
+    pub fn sockets_towards(&self, to: SocketAddr) -> impl Iterator<Item = usize> {
+        let bases = self.bases.iter().enumerate();
+        bases.filter(move |(_, base)| can_reach(base.ip(), to.ip())).map(|(socket, _)| socket)
     }
 
     /// Whether a loopback address of a peer could be reached at all.
@@ -201,11 +260,11 @@ impl Gatherer {
         self.fallbacks.clear();
     }
 
-    /// Gives back every allocation but `keep` (RFC 8445 §8.3: candidates not selected are freed).
-    pub fn release_all_but(&mut self, keep: Option<SocketAddr>, now: Instant) -> Vec<Transmit> {
+    /// Gives back every allocation but those of these addresses (RFC 8445 §8.3: candidates not selected are freed).
+    pub fn release_all_but(&mut self, keep: &[SocketAddr], now: Instant) -> Vec<Transmit> {
         let mut last_words = Vec::new();
         self.relays.retain_mut(|relay| {
-            let kept = relay.relayed.is_some() && relay.relayed == keep;
+            let kept = relay.relayed.is_some_and(|relayed| keep.contains(&relayed));
             if !kept {
                 relay.release(now);
                 last_words.extend(transmits_of(relay));
@@ -213,6 +272,12 @@ impl Gatherer {
             kept
         });
         last_words
+    }
+
+    /// An allocation on none of these machines: what a relayed path falls back to when its relay dies.
+    pub fn standby(&self, in_use: &[IpAddr]) -> Option<SocketAddr> {
+        let elsewhere = |relay: &&Relay| !in_use.contains(&relay.server.ip());
+        self.relays.iter().filter(elsewhere).find_map(|relay| relay.relayed)
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {

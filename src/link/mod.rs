@@ -29,6 +29,7 @@ mod core;
 mod dtls;
 mod gate;
 mod gather;
+mod opening;
 mod peer;
 mod relay;
 mod sdp;

@@ -213,6 +213,8 @@ fn settings(config: &LinkConfig) -> SettingEngine {
     let relay_patience = if config.relay_only { Duration::ZERO } else { timings.relay_patience };
     SettingEngineBuilder::new()
         .with_include_loopback_candidate(true)
+        // They are found anew, perhaps on other sockets.
+        .with_discard_local_candidates_during_ice_restart(true)
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_answering_dtls_role(RTCDtlsRole::Client)
         .with_ice_timeouts(

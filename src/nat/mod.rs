@@ -10,13 +10,16 @@
 //! - [`Client`] repeats requests until they are answered, and [`Discovery`] is the whole of RFC 5780 on top of it;
 //! - [`binding_request`] and [`mapped_address`] are a client's two halves: "how do you see me?" and the reply;
 //! - [`is_authentic_request`] tells a connectivity check (RFC 8445 §7.3) that knows the password from one that does not;
-//! - [`transaction_id`], [`is_request`] and [`is_response`] say whose a datagram is on a socket that many share.
+//! - [`transaction_id`], [`is_request`] and [`is_response`] say whose a datagram is on a socket that many share;
+//! - [`binding_indication`] keeps a path alive without asking for an answer;
+//! - [`NetworkWatch`] tells when this machine gets into another network.
 //!
 //! All but `shell` is pure and takes hostile bytes: no input panics, and what is not well formed is refused.
 
 mod client;
 mod discovery;
 mod framing;
+mod outlook;
 mod path;
 mod report;
 mod service;
@@ -26,11 +29,12 @@ mod stun;
 pub use client::{Client, Outcome, Question, Retransmission, TooMany, Transmit};
 pub use discovery::{Discovery, Setup, Timing};
 pub use framing::{STREAM_HEADER, StreamMessage, padded_length, stream_message};
+pub use outlook::{NetworkChange, Outlook, is_usable};
 pub use path::{LikelyPath, likely_path};
 pub use report::{Filtering, Mapping, MappingLifetime, NatKind, NatReport, Seen, classify_mapping};
 pub use service::{Answer, StunService};
-pub use shell::{DiscoverConfig, StunServer, discover, has_global_ipv6};
+pub use shell::{DiscoverConfig, NetworkWatch, StunServer, discover, has_global_ipv6, usable_addresses};
 pub use stun::{
-    Binding, StunError, TransactionId, Wishes, answer, binding, binding_request, binding_request_with,
-    is_authentic_request, is_request, is_response, mapped_address, transaction_id,
+    Binding, StunError, TransactionId, Wishes, answer, binding, binding_indication, binding_request,
+    binding_request_with, is_authentic_request, is_indication, is_request, is_response, mapped_address, transaction_id,
 };

@@ -14,7 +14,8 @@ use rtc::stun::fingerprint::FINGERPRINT;
 use rtc::stun::integrity::MessageIntegrity;
 pub use rtc::stun::message::TransactionId;
 use rtc::stun::message::{
-    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, Getter, Message, MessageType, Setter, is_stun_message,
+    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, CLASS_INDICATION, Getter, METHOD_BINDING, Message, MessageType,
+    Setter, is_stun_message,
 };
 use rtc::stun::uattrs::UnknownAttributes;
 use rtc::stun::xoraddr::XorMappedAddress;
@@ -113,6 +114,13 @@ pub fn binding_request_with(transaction: [u8; 12], wishes: Wishes) -> Vec<u8> {
     }
     attributes.push(Box::new(FINGERPRINT));
     encode(BINDING_REQUEST, TransactionId(transaction), &attributes).unwrap_or_default()
+}
+
+/// A Binding indication (RFC 8445 §11): says that we are there, and is not answered.
+pub fn binding_indication(transaction: [u8; 12]) -> Vec<u8> {
+    let kind = MessageType { method: METHOD_BINDING, class: CLASS_INDICATION };
+    let attributes: [Box<dyn Setter>; 1] = [Box::new(FINGERPRINT)];
+    encode(kind, TransactionId(transaction), &attributes).unwrap_or_default()
 }
 
 /// Our address as the server saw it, from its response to the request of the same `transaction`.
@@ -217,6 +225,11 @@ fn is_stun(datagram: &[u8]) -> bool {
 /// Whether the datagram is a STUN request of any method (RFC 8489 §5: both class bits clear).
 pub fn is_request(datagram: &[u8]) -> bool {
     is_stun(datagram) && matches!(datagram, [high, low, ..] if high & 0x01 == 0 && low & 0x10 == 0)
+}
+
+/// Whether the datagram is a STUN indication of any method (RFC 8489 §5: only the low class bit set).
+pub fn is_indication(datagram: &[u8]) -> bool {
+    is_stun(datagram) && matches!(datagram, [high, low, ..] if high & 0x01 == 0 && low & 0x10 != 0)
 }
 
 /// Whether the datagram is a STUN response, success or error (RFC 8489 §5: the high class bit set).

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{RelayOffer, RelayReply, SignalStream};
+use super::{RelayClient, RelayOffer, RelayReply, SignalStream};
 use crate::base::NodeId;
 
 /// Something that happened to this node. The queue holds 256; when its reader falls behind, the newest are dropped
@@ -26,8 +26,10 @@ pub enum RendezvousEvent {
     /// A client asks for the use of our media relay. `address`: where its connection comes from. A dropped reply is a
     /// refusal.
     RelayAsked { from: NodeId, address: Option<IpAddr>, reply: RelayReply },
-    /// An interface came or went, or the machine woke up; relays are being checked.
-    NetworkChanged,
+    /// The machine woke up; relays are being checked.
+    Woke,
+    /// A client of the media relay came to one of this node's TCP ports.
+    RelayVisited { client: RelayClient },
 }
 
 /// The way a stream takes.
@@ -47,6 +49,8 @@ pub struct RelayGrant {
     pub relay: NodeId,
     /// Its servers are ones that the address rules let us talk to.
     pub offer: RelayOffer,
+    /// Where we have reached it over TCP: its relay takes clients there, too. `None`: it is reached over UDP.
+    pub tcp: Option<SocketAddr>,
 }
 
 /// One way that was tried to reach a person.
@@ -89,7 +93,7 @@ pub struct LookupReport {
     pub seq: Option<u64>,
     /// Until the first valid record, or until the search was given up.
     pub took: Duration,
-    /// Kademlia requests sent for it until this report.
+    /// Kademlia requests sent by then.
     pub requests: u32,
 }
 

@@ -11,7 +11,8 @@ pub struct RendezvousConfig {
     /// Whose calls this node takes; `None` for a bare node, which serves others and can look people up.
     pub person: Option<PersonKey>,
     pub node_key: NodeKey,
-    /// Multiaddresses to listen on; empty: QUIC and TCP on every interface (loopback when isolated), any port.
+    /// Multiaddresses to listen on; empty: QUIC and TCP on every interface (loopback when isolated), any port, and a
+    /// super-peer on TCP port 443 where the system lets it.
     /// A super-peer's external addresses are taken from what comes of these.
     pub listen: Vec<String>,
     /// Multiaddresses of first nodes, each with `/p2p/ID`.

@@ -13,6 +13,9 @@ pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(3 * 60 * 60);
 /// Record stores and relay lists hold at most this many addresses of one node.
 pub(super) const MAX_ADDRESSES_PER_NODE: usize = 4;
 
+/// The TCP port that the most restrictive networks leave open. Super-peers listen there, too, when they may.
+pub(super) const HTTPS: u16 = 443;
+
 /// Largest frame of a signalling stream, bytes.
 pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024;
 /// What one signalling stream may carry each way, and how old it may become. A super-peer enforces the same on its

@@ -46,4 +46,4 @@ pub use api::{
 pub use config::{NodeKey, RendezvousConfig};
 pub use limits::Limits;
 pub use relay::{RelayAnswer, RelayOffer};
-pub use shell::{RelayReply, Rendezvous, SignalReceiver, SignalSender, SignalStream};
+pub use shell::{RelayClient, RelayReply, Rendezvous, SignalReceiver, SignalSender, SignalStream};

@@ -111,6 +111,15 @@ impl Publisher {
         };
     }
 
+    /// The network around us is another one: what lies in it may be out of date, or gone.
+    pub(super) fn publish_again(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Silent => {}
+            State::Publishing { again } => *again = true,
+            State::Waiting { .. } => self.state = State::Waiting { until: self.earliest(now) },
+        }
+    }
+
     /// When [`Publisher::poll_publication`] will have something.
     pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         match self.state {

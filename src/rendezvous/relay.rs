@@ -2,9 +2,12 @@
 //!
 //! ```text
 //!   client ──▶ frame [1]                              version of the question
-//!   client ◀── frame [1, lifetime_s u16, name, password, n, n × (4 | 6, address, port u16)]
+//!   client ◀── frame [1, lifetime_s u16, name, password, n, n × address, m, m × address]
 //!          ◀── frame [0, reason]                      text begins with its length, one byte
+//! address = [4 | 6, IP address, port u16]
 //! ```
+//!
+//! The second list, of STUN servers, may be missing; what follows it is ignored.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -29,6 +32,8 @@ pub struct RelayOffer {
     pub lifetime: Duration,
     /// UDP and TCP at the same port.
     pub servers: Vec<SocketAddr>,
+    /// STUN servers (RFC 8489) of the same super-peer: they tell more of a NAT (RFC 5780) than the relay does.
+    pub stun: Vec<SocketAddr>,
 }
 
 impl fmt::Debug for RelayOffer {
@@ -47,23 +52,28 @@ pub(super) fn encode(answer: &RelayAnswer) -> Vec<u8> {
             bytes.push(REFUSED);
             put_text(&mut bytes, reason);
         }
-        Ok(RelayOffer { username, password, lifetime, servers }) => {
+        Ok(RelayOffer { username, password, lifetime, servers, stun }) => {
             bytes.push(GRANTED);
             bytes.extend(u16::try_from(lifetime.as_secs()).unwrap_or(u16::MAX).to_be_bytes());
             put_text(&mut bytes, username);
             put_text(&mut bytes, password);
-            let servers = &servers[..servers.len().min(MAX_SERVERS)];
-            bytes.push(servers.len() as u8);
-            for server in servers {
-                match server.ip() {
-                    IpAddr::V4(ip) => bytes.extend([&[4][..], &ip.octets()].concat()),
-                    IpAddr::V6(ip) => bytes.extend([&[6][..], &ip.octets()].concat()),
-                }
-                bytes.extend(server.port().to_be_bytes());
-            }
+            put_addresses(&mut bytes, servers);
+            put_addresses(&mut bytes, stun);
         }
     }
     bytes
+}
+
+fn put_addresses(bytes: &mut Vec<u8>, addresses: &[SocketAddr]) {
+    let addresses = &addresses[..addresses.len().min(MAX_SERVERS)];
+    bytes.push(addresses.len() as u8);
+    for address in addresses {
+        match address.ip() {
+            IpAddr::V4(ip) => bytes.extend([&[4][..], &ip.octets()].concat()),
+            IpAddr::V6(ip) => bytes.extend([&[6][..], &ip.octets()].concat()),
+        }
+        bytes.extend(address.port().to_be_bytes());
+    }
 }
 
 /// `None` for what is no answer. Addresses are taken as they are: whether to believe them is another question.
@@ -75,20 +85,26 @@ pub(super) fn decode(bytes: &[u8]) -> Option<RelayAnswer> {
         GRANTED => {
             let lifetime = Duration::from_secs(u16::from_be_bytes(take(rest)?).into());
             let (username, password) = (take_text(rest)?, take_text(rest)?);
-            let [count] = take(rest)?;
-            let mut servers = Vec::new();
-            for _ in 0..usize::from(count).min(MAX_SERVERS) {
-                let ip: IpAddr = match take(rest)? {
-                    [4] => take::<4>(rest)?.into(),
-                    [6] => take::<16>(rest)?.into(),
-                    _ => return None,
-                };
-                servers.push(SocketAddr::new(ip, u16::from_be_bytes(take(rest)?)));
-            }
-            Some(Ok(RelayOffer { username, password, lifetime, servers }))
+            let servers = take_addresses(rest)?;
+            let stun = if rest.is_empty() { Vec::new() } else { take_addresses(rest)? };
+            Some(Ok(RelayOffer { username, password, lifetime, servers, stun }))
         }
         _ => None,
     }
+}
+
+fn take_addresses(rest: &mut &[u8]) -> Option<Vec<SocketAddr>> {
+    let [count] = take(rest)?;
+    let mut addresses = Vec::new();
+    for _ in 0..usize::from(count).min(MAX_SERVERS) {
+        let ip: IpAddr = match take(rest)? {
+            [4] => take::<4>(rest)?.into(),
+            [6] => take::<16>(rest)?.into(),
+            _ => return None,
+        };
+        addresses.push(SocketAddr::new(ip, u16::from_be_bytes(take(rest)?)));
+    }
+    Some(addresses)
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {
@@ -125,6 +141,7 @@ mod tests {
             password: "secret".into(),
             lifetime: Duration::from_secs(600),
             servers: vec!["203.0.113.20:4002".parse().unwrap(), "[2001:db8::1]:4002".parse().unwrap()],
+            stun: vec!["203.0.113.20:4003".parse().unwrap()],
         };
         assert!(!format!("{offer:?}").contains("secret"));
         for answer in [Ok(offer), Err("no longer a super-peer".to_owned())] {
@@ -136,8 +153,10 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut() {
-        let servers = (1..=20).map(|port| SocketAddr::from(([203, 0, 113, 20], port))).collect();
-        let offer = RelayOffer { username: "u".repeat(300), password: "p".into(), lifetime: Duration::MAX, servers };
+        let servers: Vec<_> = (1..=20).map(|port| SocketAddr::from(([203, 0, 113, 20], port))).collect();
+        let stun = servers.clone();
+        let offer =
+            RelayOffer { username: "u".repeat(300), password: "p".into(), lifetime: Duration::MAX, servers, stun };
         let bytes = encode(&Ok(offer));
         assert!(bytes.len() <= MAX_ANSWER);
         assert_eq!(decode(&bytes).unwrap().unwrap().servers.len(), MAX_SERVERS);
@@ -153,13 +172,15 @@ mod tests {
 
         #[test]
         fn a_cut_answer_is_none(cut in 0usize..60) {
+            // Without the second list it is whole as well.
             let whole = encode(&Ok(RelayOffer {
                 username: "name".into(),
                 password: "word".into(),
                 lifetime: Duration::from_secs(1),
                 servers: vec!["[2001:db8::1]:4002".parse().unwrap()],
+                stun: Vec::new(),
             }));
-            prop_assume!(cut < whole.len());
+            prop_assume!(cut < whole.len() - 1);
             prop_assert_eq!(decode(&whole[..cut]), None);
         }
     }

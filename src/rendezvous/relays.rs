@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 
 use super::address::{endpoint, neighbourhood};
-use super::limits::MAX_ADDRESSES_PER_NODE;
+use super::limits::{HTTPS, MAX_ADDRESSES_PER_NODE};
 use super::rate::backoff;
 use super::record::NodeAddresses;
 
@@ -28,6 +28,9 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(30);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// A super-peer that held us and vanished may be back in a moment.
 const AFTER_LOSS: Duration = Duration::from_secs(2);
+/// So long after a change of network, what fails was meant for the old one.
+const HURRY: Duration = Duration::from_secs(5);
+const AFTER_CHANGE: Duration = Duration::from_millis(200);
 
 /// Why a reservation is not, or no longer, there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub(super) struct Ask {
 
 pub(super) struct RelayManager {
     candidates: BTreeMap<PeerId, Candidate>,
+    /// The network changed a moment ago: what is lost until then is asked again at once.
+    hurry_until: Option<Instant>,
     random: u64,
 }
 
@@ -70,13 +75,16 @@ enum State {
 impl RelayManager {
     /// `seed` spreads the retries of different nodes.
     pub(super) fn new(seed: u64) -> Self {
-        Self { candidates: BTreeMap::new(), random: seed }
+        Self { candidates: BTreeMap::new(), hurry_until: None, random: seed }
     }
 
     /// A node that may relay. `known`: it said so itself, just now, so it is alive.
     pub(super) fn offer(&mut self, relay: PeerId, mut addresses: Vec<Multiaddr>, known: bool, now: Instant) {
         addresses.retain(|address| endpoint(address).is_some());
-        addresses.sort_by_key(|address| endpoint(address).is_none_or(|endpoint| !endpoint.quic));
+        // QUIC is best; of TCP's ports the one that gets out of every network must not be cut off below.
+        addresses.sort_by_key(|address| {
+            endpoint(address).map_or(2, |at| if at.quic { 0 } else { 1 + u8::from(at.port != HTTPS) })
+        });
         addresses.truncate(MAX_ADDRESSES_PER_NODE);
         if addresses.is_empty() {
             return;
@@ -117,9 +125,12 @@ impl RelayManager {
     /// The reservation, or the attempt to get one, failed. True when a held reservation was lost.
     pub(super) fn lost(&mut self, relay: &PeerId, loss: Loss, now: Instant) -> bool {
         let random = self.draw();
+        let hurry = self.hurry_until.is_some_and(|until| now < until);
         let Some(candidate) = self.candidates.get_mut(relay) else { return false };
         let delay = match candidate.state {
             State::Idle { .. } => return false,
+            State::Held if hurry => Duration::ZERO,
+            State::Asking { .. } if hurry => AFTER_CHANGE,
             State::Held => AFTER_LOSS - AFTER_LOSS.mul_f64((random % 256) as f64 / 512.0),
             State::Asking { .. } => {
                 candidate.failures += 1;
@@ -133,6 +144,7 @@ impl RelayManager {
 
     /// Other interfaces, other luck: everybody may be asked again at once.
     pub(super) fn network_changed(&mut self, now: Instant) {
+        self.hurry_until = Some(now + HURRY);
         for candidate in self.candidates.values_mut() {
             if let State::Idle { not_before } = &mut candidate.state {
                 *not_before = now.min(*not_before);

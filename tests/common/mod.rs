@@ -7,6 +7,7 @@
 //! | [`contract`] | the JSON contract of the command line, field by field |
 //! | [`world`] | a node and people on loopback or in a laboratory, ready to call each other |
 //! | [`speech`] | did the speech arrive, how late, how good |
+//! | [`staircase`] | how long nothing new arrived, and whether anything was played twice |
 //! | [`figures`] | percentiles, `/proc` |
 //! | [`machine`] | quiet for tests that measure |
 //! | [`garbage`] | what the internet throws at an open port |
@@ -31,4 +32,5 @@ pub mod process;
 pub mod pulse;
 pub mod skip;
 pub mod speech;
+pub mod staircase;
 pub mod world;

@@ -79,8 +79,13 @@ pub enum NatKind {
     Symmetric,
     /// Port restricted, and hosts behind it reach each other at its public address (RFC 4787 §6).
     Hairpin,
+    /// Port restricted, and the router itself answers what it did not ask for: an early packet of the other side takes
+    /// the very mapping that ours would have got (RFC 4787 §10 calls that not deterministic).
+    NoFirewall,
     /// Only TCP gets out.
     UdpBlocked,
+    /// Only TCP to port 443 gets out.
+    Tcp443,
 }
 
 /// A network namespace: one machine of the laboratory.
@@ -216,6 +221,55 @@ impl Lab {
         host
     }
 
+    /// Carries a machine into another site's LAN: its interface there is gone, and another one is up with an address that
+    /// ends in `number`, as when somebody walks from one wireless network into the next. When it left the old one, by
+    /// CLOCK_MONOTONIC, ms.
+    pub fn carry(&self, host: &Netns, to: &Site, number: u8) -> f64 {
+        let [a, b, c] = to.lan;
+        let Netns(name) = host;
+        to.router.ip(&[
+            format!("link add m{name} type veth peer name eth1 netns {name}"),
+            format!("link set m{name} master lan up"),
+        ]);
+        host.ip(&["link set eth1 up".to_owned()]);
+        // As on a real network, the link works before it gives an address. The kernel takes up to a second to begin
+        // forwarding on a new port of a bridge.
+        let state = format!("/sys/class/net/m{name}/brport/state");
+        let forwards = || {
+            let output = to.router.command(&["cat", &state]).output().expect("ip was found");
+            String::from_utf8_lossy(&output.stdout).trim() == "3"
+        };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while !forwards() {
+            assert!(std::time::Instant::now() < end, "the bridge does not take up {name}'s new link");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let moved = super::figures::mono_ms();
+        host.ip(&[
+            "link del eth0".to_owned(),
+            format!("addr add {a}.{b}.{c}.{number}/24 dev eth1"),
+            format!("route add default via {a}.{b}.{c}.1"),
+        ]);
+        moved
+    }
+
+    /// A machine on a LAN behind a public machine that routes nothing: `lan`.1 is the public machine, `lan`.10 the new one.
+    pub fn behind(&self, owner: &Netns, name: &str, lan: [u8; 3]) -> Netns {
+        let host = add_namespace(name);
+        let [a, b, c] = lan;
+        owner.ip(&[
+            format!("link add l{name} type veth peer name eth0 netns {name}"),
+            format!("addr add {a}.{b}.{c}.1/24 dev l{name}"),
+            format!("link set l{name} up"),
+        ]);
+        host.ip(&[
+            "link set eth0 up".to_owned(),
+            format!("addr add {a}.{b}.{c}.10/24 dev eth0"),
+            format!("route add default via {a}.{b}.{c}.1"),
+        ]);
+        host
+    }
+
     /// Impairs the access link of a public machine or a site's router until the guard is dropped.
     pub fn impair(&mut self, machine: &str, way: Way, impairment: Impairment) -> Impaired {
         self.impairments += 1;
@@ -306,8 +360,7 @@ fn make_router(machine: &Netns) {
 
 /// The router's whole rule set.
 ///
-/// The input chain drops what nobody asked for, as home routers do: a router that answers instead takes the
-/// connection-tracking tuple of an early hole-punching packet for itself and spoils the punch.
+/// The input chain drops what nobody asked for, as home routers do ([`NatKind::NoFirewall`] does not).
 fn nat_rules(kind: NatKind, wan: Ipv4Addr) -> String {
     if kind == NatKind::None {
         return "table ip nat_lab { }\n".to_owned();
@@ -329,13 +382,23 @@ fn nat_rules(kind: NatKind, wan: Ipv4Addr) -> String {
             "iifname \"wan\" udp dport . ip saddr @spoken_to dnat ip addr . port to udp dport map @mapped",
         ),
         NatKind::Hairpin => (LEARN_MAPPING.to_owned(), hairpin.as_str()),
-        NatKind::None | NatKind::PortRestricted | NatKind::Symmetric | NatKind::UdpBlocked => (String::new(), ""),
+        NatKind::None
+        | NatKind::PortRestricted
+        | NatKind::Symmetric
+        | NatKind::NoFirewall
+        | NatKind::UdpBlocked
+        | NatKind::Tcp443 => (String::new(), ""),
     };
     let turn_round = match kind {
         NatKind::Hairpin => format!("iifname \"lan\" oifname \"lan\" ct status dnat snat to {wan}"),
         _ => String::new(),
     };
-    let outward = if kind == NatKind::UdpBlocked { "meta l4proto tcp" } else { "" };
+    let outward = match kind {
+        NatKind::UdpBlocked => "meta l4proto tcp",
+        NatKind::Tcp443 => "tcp dport 443",
+        _ => "",
+    };
+    let unasked = if kind == NatKind::NoFirewall { "accept" } else { "drop" };
     format!(
         r#"table ip nat_lab {{
   map mapped {{ type inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 60s; size 4096; }}
@@ -351,7 +414,7 @@ fn nat_rules(kind: NatKind, wan: Ipv4Addr) -> String {
     oifname != "wan" accept
     {masquerade}
   }}
-  chain input {{ type filter hook input priority 0; policy drop;
+  chain input {{ type filter hook input priority 0; policy {unasked};
     ct state established,related accept
     iifname {{ "lan", "lo" }} accept
     ip protocol icmp accept

@@ -37,9 +37,16 @@ impl World {
 
     /// The node on a public host of the laboratory, at `address`. `further` options are given to every person.
     pub fn in_laboratory(host: &Netns, address: std::net::Ipv4Addr, further: &[&str]) -> Self {
-        let udp = format!("/ip4/{address}/udp/4001/quic-v1");
-        let tcp = format!("/ip4/{address}/tcp/4001");
-        let listen = ["--listen", &udp, "--listen", &tcp];
+        Self::in_laboratory_at(host, &[address], further)
+    }
+
+    /// The same with several addresses.
+    pub fn in_laboratory_at(host: &Netns, addresses: &[std::net::Ipv4Addr], further: &[&str]) -> Self {
+        // Port 443 as a super-peer does by itself where nothing is configured.
+        let ways = ["udp/4001/quic-v1", "tcp/4001", "tcp/443"];
+        let listen: Vec<String> =
+            addresses.iter().flat_map(|address| ways.map(|way| format!("/ip4/{address}/{way}"))).collect();
+        let listen: Vec<&str> = listen.iter().flat_map(|address| ["--listen", address]).collect();
         Self::start(&[&LABORATORY[..], &listen].concat(), Some(host), &[&LABORATORY[..], further].concat())
     }
 

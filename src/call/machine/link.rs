@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Call, MAX_HELD_CANDIDATES};
 use crate::base::EndReason;
 use crate::call::message::is_candidate;
-use crate::call::{CallEvent, Description, LinkNews, Message, Quality, State};
+use crate::call::{CallEvent, Description, Interruption, LinkNews, Message, Quality, State};
 use crate::identity::Role;
 
 impl Call {
@@ -19,13 +19,13 @@ impl Call {
             }
             State::Offering => Role::Offerer,
             State::Accepting => Role::Answerer,
+            State::Reconnecting => return self.described_anew(sdp, fingerprint, ufrag),
             State::Dialing
             | State::Ringing
             | State::Offered
             | State::Connecting
             | State::LinkUp
             | State::Talking
-            | State::Reconnecting
             | State::Ended(_) => return,
         };
         let description = Description::sign(&self.me, self.id, self.peer, role, sdp, fingerprint, ufrag);
@@ -59,8 +59,9 @@ impl Call {
             State::Offered | State::Connecting => {
                 self.say(candidate.map_or(Message::EndOfCandidates, Message::Candidate));
             }
+            State::Reconnecting => self.candidate_anew(candidate),
             // Connected without it.
-            State::LinkUp | State::Talking | State::Reconnecting | State::Ended(_) => {}
+            State::LinkUp | State::Talking | State::Ended(_) => {}
         }
     }
 
@@ -76,10 +77,14 @@ impl Call {
         }
     }
 
-    /// Rendezvous gave up.
+    /// Rendezvous gave up, on the dial or on dialling again.
     pub fn dial_failed(&mut self, reason: EndReason) {
         match self.state {
             State::Dialing => self.end(reason),
+            State::Ringing if self.redialling => {
+                self.say_last(Message::Cancel);
+                self.end(EndReason::Unreachable);
+            }
             State::Ringing
             | State::Accepting
             | State::Alerting
@@ -100,6 +105,11 @@ impl Call {
             State::Dialing => {}
             // Callers that go away without a word have cancelled.
             State::Alerting | State::Offering => self.end(EndReason::Cancelled),
+            // It still rings there, perhaps, and other super-peers know the way.
+            State::Ringing if !self.redialling => {
+                self.redialling = true;
+                self.events.push_back(CallEvent::Redial);
+            }
             State::Ringing | State::Accepting | State::Offered => self.end(EndReason::Unreachable),
             // Both descriptions are exchanged: the link does without.
             State::Connecting | State::LinkUp | State::Talking | State::Reconnecting | State::Ended(_) => {}
@@ -124,7 +134,7 @@ impl Call {
                 self.give_up(EndReason::Unreachable);
             }
             State::LinkUp => self.start_talking(),
-            State::Reconnecting => self.give_up(EndReason::ConnectionLost),
+            State::Reconnecting => self.reconnect_timed_out(now),
             State::Talking | State::Ended(_) => self.deadline = None,
         }
     }
@@ -182,10 +192,7 @@ impl Call {
 
     fn on_interrupted(&mut self, now: Instant) {
         match self.state {
-            State::LinkUp | State::Talking => {
-                self.enter(State::Reconnecting, Some((now + self.limits.reconnect, "reconnect")));
-                self.events.push_back(CallEvent::Reconnecting);
-            }
+            State::LinkUp | State::Talking => self.interrupted(Interruption::Silence, now),
             State::Dialing
             | State::Ringing
             | State::Accepting
@@ -202,6 +209,7 @@ impl Call {
         match self.state {
             State::Reconnecting => {
                 self.events.push_back(CallEvent::Reconnected);
+                self.restart_is_over();
                 if self.talked {
                     self.enter(State::Talking, None);
                 } else {

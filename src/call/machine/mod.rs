@@ -1,6 +1,6 @@
 //! One call with one peer: the machine behind [`State`]'s diagram.
 //!
-//! Inputs are in [`peer`], [`human`] and [`link`]; each names what every state makes of it, so that a new state does not
+//! Inputs are in [`peer`], [`human`], [`link`] and [`restart`]; each names what every state makes of it, so that a new state does not
 //! compile until each input has been thought of.
 //!
 //! A group call will be several of these under one call id; nothing in here knows of the others.
@@ -8,13 +8,15 @@
 mod human;
 mod link;
 mod peer;
+mod restart;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{CallEvent, Limits, Message, Route, Side, State};
 use crate::base::{CallId, EndReason, Person};
 use crate::identity::PersonKey;
+use restart::Restart;
 
 /// Candidates of ours that may wait for the human's answer; later ones are dropped. ICE checks at most 100 pairs anyway
 /// (RFC 8445 §6.1.2.5).
@@ -34,6 +36,8 @@ pub struct Call {
     /// How long the caller lets it ring.
     ring_timeout: Duration,
     deadline: Option<(Instant, &'static str)>,
+    /// Caller: signalling was lost while it rang, and is sought.
+    redialling: bool,
     /// Set while the human knows nothing of this call, because the dial named here comes first (glare).
     stands_in_for: Option<CallId>,
 
@@ -43,13 +47,15 @@ pub struct Call {
     offer: Option<(String, [u8; 32], String)>,
     /// Our candidates, until our description has gone out; `None` is the end of them.
     held: VecDeque<Option<String>>,
-    remote_candidates: usize,
+    /// What the peer has said of itself; it says it in every session.
+    remote_candidates: BTreeSet<String>,
     channel_open: bool,
     heard: bool,
     /// Whether [`CallEvent::Connected`] was told.
     talked: bool,
     muted: bool,
     on_hold: bool,
+    restart: Restart,
 
     /// What the last input caused; the switchboard takes it at once, so it stays short.
     transmits: VecDeque<(Message, Route)>,
@@ -100,16 +106,18 @@ impl Call {
             limits,
             ring_timeout: Duration::ZERO,
             deadline: None,
+            redialling: false,
             stands_in_for: None,
             paths: 1,
             offer: None,
             held: VecDeque::new(),
-            remote_candidates: 0,
+            remote_candidates: BTreeSet::new(),
             channel_open: false,
             heard: false,
             talked: false,
             muted: false,
             on_hold: false,
+            restart: Restart::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -222,8 +230,17 @@ impl Call {
         }
     }
 
+    /// While the link is down, one of the two ways may lead somewhere.
     fn say_last(&mut self, message: Message) {
-        let route = if self.channel_open { Route::DataChannel } else { Route::Signalling };
-        self.transmits.push_back((message, route));
+        if !self.channel_open || self.state == State::Reconnecting {
+            self.transmits.push_back((message.clone(), Route::Signalling));
+        }
+        if self.channel_open {
+            self.transmits.push_back((message, Route::DataChannel));
+        }
+    }
+
+    fn forget_remote_candidates(&mut self) {
+        self.remote_candidates.clear();
     }
 }

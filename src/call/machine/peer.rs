@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Call, MAX_REMOTE_CANDIDATES};
 use crate::base::EndReason;
-use crate::call::{CallEvent, Description, Message, State};
+use crate::call::{CallEvent, Description, Message, Rejoin, State};
 use crate::identity::Role;
 
 /// A message that means nothing in the present state is ignored: it is late, early, or wrong, and
@@ -19,6 +19,8 @@ impl Call {
             Message::Busy => self.on_refusal(EndReason::Busy),
             Message::Decline => self.on_refusal(EndReason::Declined),
             Message::Unsupported { versions } => self.on_unsupported(versions),
+            Message::Rejoin(rejoin) => self.on_rejoin(&rejoin, now),
+            Message::Rejoined => self.resume(),
             Message::Cancel => self.on_cancel(),
             Message::Bye(reason) => self.on_bye(reason),
             Message::Muted(muted) => self.tell_if_connecting(CallEvent::PeerMuted(muted)),
@@ -35,9 +37,10 @@ impl Call {
                 self.enter(State::Ringing, Some((now + self.ring_timeout, "ring")));
                 self.events.push_back(CallEvent::Ringing);
             }
-            // Over another path, or from a peer that makes no sense.
-            State::Ringing
-            | State::Accepting
+            // Over another path, or again.
+            State::Ringing => self.redialling = false,
+            // From a peer that makes no sense.
+            State::Accepting
             | State::Alerting
             | State::Offering
             | State::Offered
@@ -59,14 +62,12 @@ impl Call {
                 self.events.push_back(CallEvent::Answered);
                 self.events.push_back(CallEvent::WantAnswer { sdp: offer.sdp });
             }
+            State::LinkUp | State::Talking | State::Reconnecting => self.on_restart_offer(offer, now),
             State::Accepting
             | State::Alerting
             | State::Offering
             | State::Offered
             | State::Connecting
-            | State::LinkUp
-            | State::Talking
-            | State::Reconnecting
             | State::Ended(_) => {}
         }
     }
@@ -80,6 +81,7 @@ impl Call {
                 self.enter(State::Connecting, self.deadline);
                 self.events.push_back(CallEvent::ApplyAnswer { sdp: answer.sdp.clone() });
             }
+            State::Reconnecting => self.on_restart_answer(answer),
             State::Dialing
             | State::Ringing
             | State::Accepting
@@ -88,21 +90,29 @@ impl Call {
             | State::Connecting
             | State::LinkUp
             | State::Talking
-            | State::Reconnecting
             | State::Ended(_) => {}
         }
     }
 
-    /// Candidates follow a description that was verified; signalling is in order, so none can come earlier.
+    /// Candidates follow a description that was verified; signalling is in order, so none can come earlier, but each
+    /// session may bring them again.
     fn on_candidate(&mut self, candidate: String) {
         match self.state {
             State::Accepting | State::Connecting | State::LinkUp | State::Talking | State::Reconnecting => {
-                if self.remote_candidates < MAX_REMOTE_CANDIDATES {
-                    self.remote_candidates += 1;
+                let has_room = self.remote_candidates.len() < MAX_REMOTE_CANDIDATES;
+                if has_room && self.remote_candidates.insert(candidate.clone()) {
                     self.events.push_back(CallEvent::RemoteCandidate(candidate));
                 }
             }
             State::Dialing | State::Ringing | State::Alerting | State::Offering | State::Offered | State::Ended(_) => {}
+        }
+    }
+
+    /// In a session that is open already.
+    fn on_rejoin(&mut self, rejoin: &Rejoin, now: Instant) {
+        if rejoin.call == self.id && rejoin.from == self.peer && self.rejoins(rejoin, now) {
+            self.say(Message::Rejoined);
+            self.resume();
         }
     }
 

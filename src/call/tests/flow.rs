@@ -219,22 +219,89 @@ fn audio_may_be_decoded_before_the_link_reports_itself() {
 #[test]
 fn interruptions_heal_or_end_the_call() {
     let mut world = World::talking();
-    let _ = world.trace();
+    world.links_work = false;
     world.links(id(1), &[LinkNews::Interrupted]);
     world.run();
     assert_eq!(world.states(), [Some(State::Reconnecting); 2]);
-    world.pass(Limits::default().reconnect - MS);
+    world.pass(Limits::default().reconnect / 2);
     world.links(id(1), &[LinkNews::Recovered]);
     world.run();
-    assert_eq!(world.trace(), ["A: Reconnecting", "B: Reconnecting", "A: Reconnected", "B: Reconnected"]);
     assert_eq!(world.states(), [Some(State::Talking); 2]);
+    let count =
+        |world: &World, wanted: CallEvent| world.events[ALICE].iter().filter(|(_, event)| *event == wanted).count();
+    assert_eq!(count(&world, CallEvent::Reconnecting(Interruption::Silence)), 1);
+    assert_eq!(count(&world, CallEvent::Reconnected), 1);
     world.links(id(1), &[LinkNews::Interrupted]);
+    world.run();
+    let asked =
+        |world: &World| world.events[ALICE].iter().filter(|(_, event)| matches!(event, CallEvent::Rejoin(_))).count();
+    let before = asked(&world);
+    world.pass(Limits::default().rejoin_every);
+    assert_eq!(asked(&world), before + 1, "it is tried again");
     world.pass(Limits::default().reconnect);
     assert_eq!(world.endings(ALICE), [EndReason::ConnectionLost]);
     let mut world = World::talking();
     world.boards[ALICE].handle_link(id(1), LinkNews::Failed, world.now);
     world.run();
     assert_eq!(world.endings(ALICE), [EndReason::ConnectionLost]);
+}
+
+#[test]
+fn the_callee_offers_the_restart_whoever_notices() {
+    let exchange = ["B> ANSWER", "A: WantRestartAnswer", "A> ACCEPT", "B: ApplyAnswer"];
+    for who in [ALICE, BOB] {
+        let mut world = World::talking();
+        let _ = world.trace();
+        world.boards[who].handle_link(id(1), LinkNews::Interrupted, world.now);
+        world.run();
+        assert_eq!(world.states(), [Some(State::Talking); 2]);
+        let trace = world.trace();
+        let heard: Vec<&str> = trace.iter().map(String::as_str).filter(|line| exchange.contains(line)).collect();
+        assert_eq!(heard, exchange, "{trace:?}");
+    }
+}
+
+#[test]
+fn whoever_moved_says_so_and_a_late_rejoin_disturbs_nobody() {
+    let mut world = World::talking();
+    world.boards[ALICE].moved(world.now);
+    world.run();
+    assert_eq!(world.states(), [Some(State::Talking); 2]);
+    assert!(world.events[ALICE].contains(&(id(1), CallEvent::Reconnecting(Interruption::WeMoved))));
+    assert!(world.events[BOB].contains(&(id(1), CallEvent::Reconnecting(Interruption::TheyMoved))));
+    let rejoin = world.events[ALICE].iter().find_map(|(_, event)| match event {
+        CallEvent::Rejoin(rejoin) => Some(*rejoin),
+        _ => None,
+    });
+    let rejoin = rejoin.unwrap();
+    // The same over another super-peer, or from somebody who kept it.
+    assert_eq!(world.boards[BOB].rejoins(&rejoin, world.now), InviteReply::Ignore);
+    assert_eq!(world.states(), [Some(State::Talking); 2]);
+    let stranger = Rejoin { from: PersonKey::from_seed(&[9; 32]).person(), generation: 7, ..rejoin };
+    assert_eq!(world.boards[BOB].rejoins(&stranger, world.now), InviteReply::Ignore);
+    let unknown = Rejoin { call: id(9), ..rejoin };
+    let over = InviteReply::Refuse(Message::Bye(EndReason::ConnectionLost));
+    assert_eq!(world.boards[BOB].rejoins(&unknown, world.now), over);
+}
+
+#[test]
+fn what_was_lost_on_the_way_is_said_again_in_the_next_session() {
+    let mut world = World::talking();
+    world.links_work = false;
+    world.boards[ALICE].handle_link(id(1), LinkNews::Interrupted, world.now);
+    world.drain();
+    // REJOIN arrives, and the offer does not.
+    world.deliver(0);
+    world.boards[BOB].local_candidate(id(1), Some("candidate:7".into()), world.now);
+    world.drain();
+    world.wire.clear();
+    let _ = world.trace();
+    world.boards[BOB].resume(id(1), world.now);
+    world.drain();
+    assert_eq!(world.trace(), ["B> ANSWER", "B> CANDIDATE"]);
+    world.run();
+    assert!(world.events[ALICE].contains(&(id(1), CallEvent::RemoteCandidate("candidate:7".into()))));
+    assert!(world.events[BOB].iter().filter(|(_, event)| *event == CallEvent::WantRestart).count() == 1);
 }
 
 #[test]
@@ -251,7 +318,7 @@ fn a_lost_signalling_path_matters_only_until_the_link_can_do_without() {
         world.run();
         world
     };
-    assert_eq!(lost(World::ringing(), ALICE), [EndReason::Unreachable]);
+    assert_eq!(lost(World::ringing(), ALICE), []);
     assert_eq!(lost(World::ringing(), BOB), [EndReason::Cancelled]);
     for who in [ALICE, BOB] {
         assert_eq!(lost(connecting(), who), []);
@@ -265,6 +332,35 @@ fn a_lost_signalling_path_matters_only_until_the_link_can_do_without() {
     world.boards[ALICE].dial_failed(id(1), EndReason::NotFound, world.now);
     world.drain();
     assert_eq!(world.endings(ALICE), [EndReason::NotFound]);
+}
+
+#[test]
+fn who_loses_signalling_while_it_rings_dials_again() {
+    for found in [true, false] {
+        let mut world = World::ringing();
+        let invite = Invite {
+            call: id(1),
+            from: world.people[ALICE],
+            name: None,
+            versions: crate::identity::WIRE_VERSIONS.to_vec(),
+            sent_unix_s: None,
+        };
+        world.boards[ALICE].signalling_lost(id(1), world.now);
+        world.drain();
+        assert!(world.events[ALICE].contains(&(id(1), CallEvent::Redial)));
+        if found {
+            world.send(BOB, id(1), Message::Invite(invite));
+            world.run();
+            world.boards[ALICE].dial_failed(id(1), EndReason::NotFound, world.now);
+            world.boards[BOB].answer(id(1), world.now);
+            world.run();
+            assert_eq!(world.states(), [Some(State::Talking); 2], "one of the ways is enough");
+        } else {
+            world.boards[ALICE].dial_failed(id(1), EndReason::NotFound, world.now);
+            world.run();
+            assert_eq!(world.endings(ALICE), [EndReason::Unreachable]);
+        }
+    }
 }
 
 #[test]

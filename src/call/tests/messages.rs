@@ -13,10 +13,16 @@ fn person() -> Person {
 }
 
 fn example() -> Vec<(&'static str, Message)> {
-    let description =
-        Description { sdp: "v=0\r\n".into(), fingerprint: [0xf0; 32], ufrag: "uF1x".into(), signature: [0x51; 64] };
+    let description = Description {
+        sdp: "v=0\r\n".into(),
+        fingerprint: [0xf0; 32],
+        ufrag: "uF1x".into(),
+        signature: [0x51; 64],
+        generation: 0,
+    };
+    let call = CallId::from_bytes(std::array::from_fn(|at| at as u8));
     let invite = Invite {
-        call: CallId::from_bytes(std::array::from_fn(|at| at as u8)),
+        call,
         from: person(),
         name: Some("Ada Lovélace".into()),
         versions: vec![1],
@@ -40,6 +46,8 @@ fn example() -> Vec<(&'static str, Message)> {
         ("held", Message::Held(true)),
         ("quality", Message::Quality(quality)),
         ("unsupported", Message::Unsupported { versions: vec![1, 2] }),
+        ("rejoin", Message::Rejoin(Rejoin { call, from: person(), generation: 2, moved: true })),
+        ("rejoined", Message::Rejoined),
     ]
 }
 

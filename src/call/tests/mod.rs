@@ -112,7 +112,7 @@ impl World {
             Message::Invite(invite) => match self.boards[to].invited(&invite, self.now) {
                 InviteReply::Ring { .. } | InviteReply::RingAgain { .. } => self.send(1 - to, call, Message::Ring),
                 InviteReply::Refuse(message) => self.send(1 - to, call, message),
-                InviteReply::Ignore => {}
+                InviteReply::Rejoined { .. } | InviteReply::Ignore => {}
             },
             message => self.boards[to].handle_message(call, message, self.now),
         }
@@ -141,7 +141,10 @@ impl World {
     fn obey(&mut self, who: usize, call: CallId, event: CallEvent) {
         let (fingerprint, ufrag) = ([who as u8 + 1; 32], format!("ufrag{who}"));
         match event {
-            CallEvent::WantOffer | CallEvent::WantAnswer { .. } => {
+            CallEvent::WantOffer
+            | CallEvent::WantAnswer { .. }
+            | CallEvent::WantRestart
+            | CallEvent::WantRestartAnswer { .. } => {
                 let sdp = sdp(fingerprint, &ufrag, &[]);
                 self.boards[who].described(call, sdp, fingerprint, ufrag, self.now);
             }
@@ -202,6 +205,8 @@ fn name_of(event: &CallEvent) -> String {
     match event {
         CallEvent::Incoming { name, .. } => format!("Incoming from {}", name.as_deref().unwrap_or("?")),
         CallEvent::WantAnswer { .. } => "WantAnswer".into(),
+        CallEvent::WantRestartAnswer { .. } => "WantRestartAnswer".into(),
+        CallEvent::Rejoin(_) => "Rejoin".into(),
         CallEvent::ApplyAnswer { .. } => "ApplyAnswer".into(),
         CallEvent::Replaced { .. } => "Replaced".into(),
         other => format!("{other:?}"),

@@ -40,8 +40,13 @@ fn any_reason() -> impl Strategy<Value = EndReason> {
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
-    let forged =
-        || Description { sdp: sdp([1; 32], "u", &[]), fingerprint: [1; 32], ufrag: "u".into(), signature: [3; 64] };
+    let forged = || Description {
+        sdp: sdp([1; 32], "u", &[]),
+        fingerprint: [1; 32],
+        ufrag: "u".into(),
+        signature: [3; 64],
+        generation: 1,
+    };
     prop_oneof![
         4 => Just(Message::Ring),
         1 => Just(Message::Busy),
@@ -56,6 +61,7 @@ fn any_message() -> impl Strategy<Value = Message> {
         1 => any::<bool>().prop_map(Message::Held),
         1 => Just(Message::Quality(Quality::default())),
         1 => Just(Message::Unsupported { versions: vec![9] }),
+        1 => Just(Message::Rejoined),
     ]
 }
 
@@ -190,7 +196,7 @@ proptest! {
                     CallEvent::Connected => {
                         prop_assert!(answered.contains(call) && connected.insert(*call), "connected once, after the answer");
                     }
-                    CallEvent::Reconnecting => prop_assert!(answered.contains(call)),
+                    CallEvent::Reconnecting(_) => prop_assert!(answered.contains(call)),
                     _ => {}
                 }
             }

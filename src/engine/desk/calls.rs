@@ -3,21 +3,23 @@
 //! The switchboard decides; this file carries out. A call's objects are made when it is dialled or when it rings, and
 //! dropping the [`LiveCall`] ends them in order: queued goodbyes leave first.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, spawn_blocking};
 
 use super::Desk;
 use super::commands::random;
+use super::reconnecting;
 use super::reports::LastCounters;
 use crate::audio::Ringing;
 use crate::base::{CallId, EndReason, Person, SeqNo};
-use crate::call::{CallEvent, InviteReply, LinkNews as CallNews, Message, Quality, Route};
+use crate::call::{CallEvent, Invite, InviteReply, LinkNews as CallNews, Message, Quality, Route};
 use crate::engine::doctor::{self, Gathered};
 use crate::engine::link_task::{LinkJob, LinkNews, LinkTask};
 use crate::engine::relaying::{self, CallRelays};
 use crate::engine::ringer::Ringer;
-use crate::engine::session::{Invitation, SessionHandle, SessionId, Verdict};
+use crate::engine::session::{Invitation, Opening, SessionHandle, SessionId, Verdict};
 use crate::engine::sound::{Sound, SoundNews, resilience_settings};
 use crate::engine::tally::Tally;
 use crate::engine::voice_thread::{Peer, PeerKey};
@@ -56,7 +58,13 @@ pub(super) struct LiveCall {
     pub last: LastCounters,
     pub key: PeerKey,
     pub sessions: Vec<SessionHandle>,
+    /// The data channel has taken over: a session that comes now comes late.
+    pub signalling_is_over: bool,
+    /// This machine has moved since the link's sockets were opened.
+    pub moved: bool,
     pub dialling: Option<AbortHandle>,
+    /// Ours, to be sent again if need be.
+    pub invite: Option<Invite>,
     /// Rings until the call is answered or over.
     pub ringer: Option<Ringer>,
     /// Super-peers that relay for this call if need be.
@@ -83,7 +91,7 @@ impl LiveCall {
         }
     }
 
-    fn job(&self, job: LinkJob) {
+    pub fn job(&self, job: LinkJob) {
         if let Some(task) = &self.link_task {
             task.job(job);
         }
@@ -126,7 +134,10 @@ impl Desk {
             last: LastCounters::default(),
             key: self.new_peer_key(),
             sessions: Vec::new(),
+            signalling_is_over: false,
+            moved: false,
             dialling: None,
+            invite: None,
             ringer: None,
             relays: CallRelays::default(),
             gathered: Gathered::default(),
@@ -142,34 +153,47 @@ impl Desk {
     }
 
     pub(super) fn dial_answered(&mut self, call: CallId, session: SessionHandle, reply: Message, now: Instant) {
-        if let Some(live) = self.calls.get_mut(&call) {
-            self.sessions.insert(session.id, call);
-            live.sessions.push(session);
+        if self.calls.get(&call).is_some_and(|live| !live.signalling_is_over) {
+            self.keep_session(call, session);
             self.switchboard.handle_message(call, reply, now);
         }
     }
 
     pub(super) fn invited(&mut self, invitation: Invitation, now: Instant) {
-        let Invitation { session, invite, verdict } = invitation;
-        let verdict_is = match self.switchboard.invited(&invite, now) {
-            InviteReply::Ring { call } => {
-                self.begin_call(call, invite.from, CallSide::Callee, now);
-                if let Some(live) = self.calls.get_mut(&call) {
-                    live.name = live.name.take().or(invite.name);
+        let Invitation { session, opening, verdict } = invitation;
+        let (reply, name) = match opening {
+            Opening::Invite(invite) => {
+                let reply = self.switchboard.invited(&invite, now);
+                if let InviteReply::Ring { call } = reply {
+                    self.begin_call(call, invite.from, CallSide::Callee, now);
                 }
-                self.keep_session(call, session);
-                self.open_link(call);
-                Verdict::Reply { message: Message::Ring, keep: true }
+                (reply, invite.name)
             }
-            InviteReply::RingAgain { call } => {
-                self.keep_session(call, session);
-                Verdict::Reply { message: Message::Ring, keep: true }
-            }
-            InviteReply::Refuse(message) => Verdict::Reply { message, keep: false },
-            InviteReply::Ignore => Verdict::Ignore,
+            Opening::Rejoin(rejoin) => (self.switchboard.rejoins(&rejoin, now), None),
         };
+        let (message, keeper) = match reply {
+            InviteReply::Ring { call } => {
+                if let Some(live) = self.calls.get_mut(&call) {
+                    live.name = live.name.take().or(name);
+                }
+                self.open_link(call);
+                (Message::Ring, Some(call))
+            }
+            InviteReply::RingAgain { call } => (Message::Ring, Some(call)),
+            InviteReply::Rejoined { call } => (Message::Rejoined, Some(call)),
+            InviteReply::Refuse(message) => (message, None),
+            // The session's task sees that nobody wants its invitation.
+            InviteReply::Ignore => return drop(verdict.send(Verdict::Ignore)),
+        };
+        let rejoined = matches!(message, Message::Rejoined);
         // The session's task may have died meanwhile; its close is reported separately.
-        let _ = verdict.send(verdict_is);
+        let _ = verdict.send(Verdict::Reply { message, keep: keeper.is_some() });
+        if let Some(call) = keeper {
+            self.keep_session(call, session);
+            if rejoined {
+                self.switchboard.resume(call, now);
+            }
+        }
     }
 
     fn keep_session(&mut self, call: CallId, session: SessionHandle) {
@@ -195,10 +219,18 @@ impl Desk {
             LinkNews::Described(made) => {
                 self.switchboard.described(call, made.sdp, made.fingerprint, made.ufrag, now);
             }
-            LinkNews::Stats(stats) => live.link_stats = stats,
+            LinkNews::Stats(stats) => {
+                live.link_stats = stats;
+                self.check_path(call, now);
+            }
             LinkNews::Failed(why) => {
                 tracing::warn!(%why, "the media link failed");
                 self.switchboard.handle_link(call, CallNews::Failed, now);
+            }
+            LinkNews::RestartFailed { why, moved } => {
+                tracing::info!(%why, "the media link cannot begin anew yet");
+                live.moved |= moved;
+                self.switchboard.restart_failed(call, now);
             }
             LinkNews::Event(event) => self.handle_link_event(call, event, now),
         }
@@ -243,6 +275,16 @@ impl Desk {
         }
     }
 
+    /// What the path is may become known after it is found: whose address the other end's is.
+    fn check_path(&mut self, call: CallId, now: Instant) {
+        let Some(live) = self.calls.get(&call).filter(|live| live.phase == CallPhase::Connected) else { return };
+        if let Some(path) = live.link_stats.path
+            && let Some(path) = self.note_path(call, &path)
+        {
+            self.emit_at(now, Event::PathChanged { call, path });
+        }
+    }
+
     /// The path, when it is another one than before.
     fn note_path(&mut self, call: CallId, path: &Path) -> Option<MediaPath> {
         let live = self.calls.get_mut(&call)?;
@@ -260,6 +302,12 @@ impl Desk {
                 servers.into_iter().for_each(|server| live.job(LinkJob::AddRelay(server)));
             }
             None => live.job(LinkJob::NoMoreRelays),
+        }
+    }
+
+    pub(super) fn ask_public_stun(&mut self, call: CallId, servers: Vec<SocketAddr>) {
+        if let Some(live) = self.calls.get(&call) {
+            servers.into_iter().for_each(|server| live.job(LinkJob::AddStun(server)));
         }
     }
 
@@ -317,7 +365,7 @@ impl Desk {
             live.answered_at = Some(Instant::now());
         }
         match route {
-            // The caller reads one of these streams and has dropped the others.
+            // The same in each: whichever lasts brings it.
             Route::Signalling => live.sessions.iter().for_each(|session| session.send(message.clone())),
             Route::DataChannel => live.job(LinkJob::Message(message.encode())),
         }
@@ -358,12 +406,11 @@ impl Desk {
             CallEvent::ApplyAnswer { sdp } => live.job(LinkJob::Apply { answer: sdp }),
             CallEvent::RemoteCandidate(candidate) => live.job(LinkJob::RemoteCandidate(candidate)),
             CallEvent::Connected => self.connected(call, now),
-            CallEvent::Reconnecting => {
-                live.phase = CallPhase::Reconnecting;
-                live.interrupted_at = Some(now);
-                let reason = "no sound arrives any more".to_owned();
-                self.emit_at(now, Event::Reconnecting { call, reason });
-            }
+            CallEvent::Redial => self.redial(call),
+            CallEvent::Reconnecting(why) => self.reconnecting(call, why, now),
+            CallEvent::Rejoin(rejoin) => self.rejoin(call, rejoin),
+            CallEvent::WantRestart => self.restart_link(call, None),
+            CallEvent::WantRestartAnswer { sdp } => self.restart_link(call, Some(sdp)),
             CallEvent::Reconnected => {
                 live.phase = CallPhase::Connected;
                 let gap = live.interrupted_at.take().map_or(Duration::ZERO, |since| now.duration_since(since));
@@ -383,7 +430,10 @@ impl Desk {
                     sound.protect(live.key, protection);
                 }
             }
-            CallEvent::CloseSignalling => live.sessions.clear(),
+            CallEvent::CloseSignalling => {
+                live.signalling_is_over = true;
+                live.sessions.clear();
+            }
             CallEvent::NoCommonVersion { theirs } => self.emit_at(now, Event::Failed(too_different(&theirs))),
             CallEvent::Replaced { by } => {
                 self.put_away(call);
@@ -441,6 +491,12 @@ impl Desk {
 
     /// Both wanted to talk, and no media path came about: what stood in the way, by what we know of our own end.
     fn cause_of(&self, live: &LiveCall, reason: EndReason) -> Option<String> {
+        if reason == EndReason::ConnectionLost {
+            return reconnecting::cause_of_loss(live.interrupted_at);
+        }
+        if reason == EndReason::Unreachable && live.ring.is_some() && live.answered_at.is_none() {
+            return Some("the super-peers through which it rang are gone".to_owned());
+        }
         let wanted = reason == EndReason::Unreachable && live.answered_at.is_some();
         let network = &self.options.network;
         let (stun_is_set, nat) = (!network.stun.is_empty(), self.network.as_ref().map(|known| &known.nat));
@@ -484,8 +540,16 @@ impl Desk {
         if let Some(live) = self.calls.get_mut(&call) {
             live.link_task = Some(LinkTask::start(call, config, media, desk));
         }
+        self.seek_relays(call);
+    }
+
+    /// Asks super-peers to relay the call if need be.
+    pub(super) fn seek_relays(&self, call: CallId) {
         if let Some(rendezvous) = self.rendezvous.clone() {
-            tokio::spawn(relaying::seek(rendezvous, call, self.inbox.clone()));
+            // Who has servers of their own wants no others.
+            let own = !self.options.network.stun.is_empty() || self.options.network.relay_only;
+            let public_stun = if own { Vec::new() } else { self.options.network.public_stun.clone() };
+            tokio::spawn(relaying::seek(rendezvous, call, public_stun, self.inbox.clone()));
         }
     }
 
@@ -503,6 +567,7 @@ impl Desk {
             relay_only: network.relay_only,
             expects_relays: self.rendezvous.is_some(),
             media_ports: network.media_ports.clone(),
+            timings: reconnecting::timings(),
             ..LinkConfig::new(role)
         }
     }

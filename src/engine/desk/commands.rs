@@ -10,6 +10,7 @@ use crate::call::DialRefused;
 use crate::control::{Ask, Response};
 use crate::engine::doctor::{self, Asker, Patient};
 use crate::engine::remote::{self, RemoteVerb};
+use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
@@ -87,19 +88,20 @@ impl Desk {
         self.start_sound()?;
         self.open_link(call);
         self.emit_at(now, Event::Dialing { call, peer: to.person });
-        let id = self.new_session();
-        let dialling = crate::engine::session::dial(
+        let dial = Dial {
             rendezvous,
-            self.me.clone(),
+            me: self.me.clone(),
             to,
             call,
-            crate::call::Message::Invite(invite),
-            id,
-            self.inbox.clone(),
-        );
-        let task = self.signalling.spawn(dialling);
+            opening: Opening::Invite(invite.clone()),
+            ids: self.new_sessions(),
+            progress: Progress::default(),
+            desk: self.inbox.clone(),
+        };
+        let task = self.signalling.spawn(dial.ring());
         if let Some(live) = self.calls.get_mut(&call) {
             live.dialling = Some(task);
+            live.invite = Some(invite);
         }
         Ok(call)
     }

@@ -2,13 +2,16 @@
 //!
 //! The rooms report by [`DeskInput`]; front ends by [`Command`](super::Command); nothing here blocks. After each input the switchboard
 //! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
-//! changed. What belongs to one call lies in [`calls`], what a command does in [`commands`], figures in [`reports`].
+//! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], what a
+//! command does in [`commands`], figures in [`reports`].
 
 mod calls;
 mod commands;
+mod reconnecting;
 mod reports;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +35,7 @@ use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
+use crate::nat::NetworkChange;
 use crate::rendezvous::{RelayGrant, Rendezvous, RendezvousEvent, RingFailure, Totals};
 use crate::store::{Contact, Store};
 
@@ -41,6 +45,8 @@ const INPUT_QUEUE: usize = 256;
 pub(super) const VOICE_NEWS_QUEUE: usize = 256;
 /// How often an idle process says what it costs.
 const NET_EVERY: Duration = Duration::from_secs(10);
+/// How often the ways are checked over which somebody rings.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// Goodbyes that have not left by then are not waited for.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -69,6 +75,13 @@ pub(super) enum DeskInput {
     Relay {
         call: CallId,
         grant: Option<RelayGrant>,
+    },
+    /// This machine's way into the network is another one.
+    NetworkChanged(NetworkChange),
+    /// No super-peer was found in time: these STUN servers may tell our address.
+    PublicStun {
+        call: CallId,
+        servers: Vec<SocketAddr>,
     },
     Sound(SoundNews),
     LookedUp {
@@ -133,6 +146,8 @@ pub(super) struct Desk {
     presence_acks: u32,
     diagnosing: bool,
     network: Option<NetworkReport>,
+    /// When the ways were checked last.
+    checked: Instant,
     stopping: bool,
 }
 
@@ -176,8 +191,10 @@ pub(super) async fn run(furniture: Furniture) {
         presence_acks: 0,
         diagnosing: false,
         network: None,
+        checked: Instant::now(),
         stopping: false,
     };
+    desk.watch_network();
     desk.switchboard.set_clock(unix_now_s().unsigned_abs(), Instant::now());
     for contact in &desk.contacts {
         desk.switchboard.set_known(contact.person, true);
@@ -208,6 +225,8 @@ impl Desk {
         every_10_s: &mut Interval,
     ) {
         let timeout = self.switchboard.poll_timeout().map(|(at, _reason)| at);
+        // Nothing to check, and nothing to wake up for, without a call.
+        let check_at = (!self.calls.is_empty()).then_some(self.checked + CHECK_EVERY);
         tokio::select! {
             Some(input) = inputs.recv() => self.handle_input(input),
             Some(news) = voice.recv() => self.handle_voice(news),
@@ -219,6 +238,10 @@ impl Desk {
             Some(ask) = asks.recv() => self.answer_ask(ask),
             () = sleep_until(timeout.unwrap_or_else(Instant::now).into()), if timeout.is_some() => {
                 self.switchboard.handle_timeout(Instant::now());
+            }
+            () = sleep_until(check_at.unwrap_or_else(Instant::now).into()), if check_at.is_some() => {
+                self.checked = Instant::now();
+                self.check_ways();
             }
             _ = every_10_s.tick() => self.ask_totals(),
             Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
@@ -240,6 +263,8 @@ impl Desk {
             DeskInput::SessionClosed(session) => self.session_closed(session, now),
             DeskInput::Link { call, news } => self.handle_link(call, news, now),
             DeskInput::Relay { call, grant } => self.relay_granted(call, grant),
+            DeskInput::NetworkChanged(change) => self.network_changed(change, now),
+            DeskInput::PublicStun { call, servers } => self.ask_public_stun(call, servers),
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),
@@ -273,13 +298,18 @@ impl Desk {
             RendezvousEvent::RelayAsked { from, address, reply } => {
                 reply.send(self.relay_service.answer(&from, address, Instant::now()));
             }
-            RendezvousEvent::NetworkChanged => self.emit(Event::NetworkChanged),
+            RendezvousEvent::Woke => self.emit(Event::NetworkChanged),
+            RendezvousEvent::RelayVisited { client } => self.relay_service.visit(client),
         }
     }
 
     fn new_session(&mut self) -> SessionId {
         self.next_session += 1;
         SessionId(self.next_session)
+    }
+
+    fn new_sessions(&mut self) -> [SessionId; session::SESSIONS] {
+        std::array::from_fn(|_| self.new_session())
     }
 
     fn my_link(&self) -> Link {

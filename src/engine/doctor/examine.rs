@@ -1,5 +1,6 @@
 //! Looks at everything at once, and tells each result as soon as it is there.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,17 @@ use super::judge::{self, Presence, SoundFacts};
 use super::{Check, CheckKind, Diagnosis, NetworkReport, Verdict, microphone};
 use crate::audio::{self, AudioRole};
 use crate::engine::desk::DeskInput;
-use crate::engine::{AudioOptions, Options, Snapshot};
+use crate::engine::{AudioOptions, Options, Snapshot, relaying};
 use crate::nat::{self, DiscoverConfig};
-use crate::rendezvous::Rendezvous;
+use crate::rendezvous::{RelayGrant, Rendezvous};
 
 /// For our presence to be stored by somebody.
 const PRESENCE_PATIENCE: Duration = Duration::from_secs(10);
-/// For a second super-peer, once the first is found.
+/// For a super-peer that knows how to be asked.
+const SUPER_PEER_PATIENCE: Duration = Duration::from_secs(4);
+/// For a second one to answer, after the first.
+const SECOND_ANSWER: Duration = Duration::from_millis(500);
+/// For a second super-peer to hold a place for us, once the first is found.
 const SECOND_SUPER_PEER: Duration = Duration::from_secs(2);
 const TOTALS_EVERY: Duration = Duration::from_millis(100);
 
@@ -48,7 +53,7 @@ pub(in crate::engine) async fn examine(patient: Patient, told: Option<mpsc::Send
     };
     let nat = async {
         let config = DiscoverConfig {
-            servers: network.stun.clone(),
+            servers: servers(&patient).await,
             loopback_only: network.isolated,
             mapping_lifetime: patient.mapping_lifetime,
         };
@@ -87,6 +92,27 @@ pub(in crate::engine) async fn examine(patient: Patient, told: Option<mpsc::Send
     let answer = judge::answer(&presence, &nat, network.relay_only, reach, deaf);
     let Presence { connections, acks, super_peers, .. } = presence;
     Diagnosis { checks, network: NetworkReport { nat, connections, acks, super_peers, reach }, answer }
+}
+
+/// Whom to ask how we look from outside: who was named, else super-peers, else the public servers.
+async fn servers(patient: &Patient) -> Vec<SocketAddr> {
+    let network = &patient.options.network;
+    if !network.stun.is_empty() {
+        return network.stun.clone();
+    }
+    let mut grants = patient.rendezvous.relay_grants(judge::ENOUGH_SUPER_PEERS as usize);
+    let mut found = Vec::new();
+    let mut deadline = Instant::now() + SUPER_PEER_PATIENCE;
+    while let Ok(Some(RelayGrant { offer, tcp, .. })) = timeout_at(deadline.into(), grants.recv()).await {
+        let told = if offer.stun.is_empty() { offer.servers } else { offer.stun };
+        // Reached over TCP alone: perhaps there is nothing else here, and then it answers there.
+        found.extend(tcp.into_iter().chain(told));
+        deadline = deadline.min(Instant::now() + SECOND_ANSWER);
+    }
+    if found.is_empty() {
+        found = relaying::addresses_of(network.public_stun.clone()).await;
+    }
+    found
 }
 
 /// Waits until we can be called, or until there is no hope.

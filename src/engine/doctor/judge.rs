@@ -91,7 +91,8 @@ pub(super) fn super_peers(presence: &Presence) -> Check {
 
 /// The same words wherever nobody was there to ask.
 fn no_server(what: CheckKind) -> Check {
-    check(what, Verdict::Unknown, "not known: no STUN server is set").remedy("name one with --stun HOST:PORT")
+    check(what, Verdict::Unknown, "not known: there is nobody to ask")
+        .remedy("a super-peer can tell; or name a STUN server with --stun HOST:PORT")
 }
 
 /// Whether servers were set, and yet nothing is known.

@@ -12,6 +12,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
 use crate::base::{IncomingPacket, MediaTime, SeqNo};
+use crate::nat;
 
 use super::super::api::{FailReason, LinkEvent};
 use super::super::candidate::LocalCandidate;
@@ -105,12 +106,20 @@ impl Core {
             moved = true;
             self.transmit(transmit);
         }
+        while let Some(candidate) = self.openings.poll_candidate(now) {
+            moved = true;
+            // One that is refused does not spoil the others.
+            let _ = self.check_candidate(candidate);
+        }
         self.announce_end_of_candidates();
         moved
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
-        let own = self.handshake_deadline.into_iter().chain(self.release_relays_at);
+        let own =
+            [self.handshake_deadline, self.release_relays_at, self.liveness_deadline(), self.openings.poll_timeout()]
+                .into_iter()
+                .flatten();
         let parts = [self.peer.connection.poll_timeout(), self.gatherer.poll_timeout(), self.guard.poll_timeout()];
         parts.into_iter().flatten().chain(own).min()
     }
@@ -122,11 +131,9 @@ impl Core {
         }
         if due(self.release_relays_at) {
             self.release_relays_at = None;
-            let keep = self.path().map(|path| *path.local_address.reveal());
-            for transmit in self.gatherer.release_all_but(keep, now) {
-                self.transmit(transmit);
-            }
+            self.release_spare_relays(now);
         }
+        self.watch_liveness(now);
         self.guard.handle_timeout(now);
         self.gatherer.handle_timeout(now);
         self.check_core(now);
@@ -138,7 +145,19 @@ impl Core {
     }
 
     fn handle_peer_datagram(&mut self, local: SocketAddr, from: SocketAddr, datagram: BytesMut, now: Instant) {
-        if !self.gate.as_mut().is_some_and(|gate| gate.admits(&datagram, from)) {
+        let Some(gate) = &mut self.gate else {
+            self.stats.datagrams_refused += 1;
+            return;
+        };
+        let (admitted, trusted) = (gate.admits(&datagram, from), gate.trusts(from));
+        let is_sign_of_life = trusted && nat::is_indication(&datagram);
+        if trusted && (admitted || is_sign_of_life) {
+            self.heard(now);
+        }
+        if is_sign_of_life {
+            return;
+        }
+        if !admitted {
             self.stats.datagrams_refused += 1;
             return;
         }
@@ -162,7 +181,7 @@ impl Core {
         }
     }
 
-    fn handle_gathered(&mut self, event: GatherEvent, now: Instant) {
+    pub(super) fn handle_gathered(&mut self, event: GatherEvent, now: Instant) {
         match event {
             GatherEvent::Candidate(candidate) => self.announce(candidate),
             GatherEvent::Data { relayed, peer, payload } => self.handle_peer_datagram(relayed, peer, payload, now),
@@ -171,13 +190,16 @@ impl Core {
     }
 
     fn announce(&mut self, candidate: LocalCandidate) {
-        let line = candidate.to_string();
-        let init = RTCIceCandidateInit { candidate: line.clone(), ..RTCIceCandidateInit::default() };
-        let added = self.peer.connection.add_local_candidate(init).is_ok();
         // Until our description is made candidates go into it.
-        if added && self.gate.is_some() {
-            self.events.push_back(LinkEvent::Candidate(line));
+        if self.adopt(candidate) && self.gate.is_some() {
+            self.events.push_back(LinkEvent::Candidate(candidate.to_string()));
         }
+    }
+
+    /// Gives a candidate of ours to the core; false when it is refused.
+    pub(super) fn adopt(&mut self, candidate: LocalCandidate) -> bool {
+        let init = RTCIceCandidateInit { candidate: candidate.to_string(), ..RTCIceCandidateInit::default() };
+        self.peer.connection.add_local_candidate(init).is_ok()
     }
 
     fn announce_end_of_candidates(&mut self) {
@@ -233,14 +255,18 @@ impl Core {
         }
     }
 
-    /// ICE has selected a pair, for good: this core never changes it.
+    /// ICE has selected a pair; without a restart this core never changes it.
     fn found_path(&mut self, now: Instant) {
         if self.has_path {
             return;
         }
         self.has_path = true;
         self.gatherer.stop_keepalives();
-        self.handshake_deadline = Some(now + self.timings.failed_after);
+        if self.is_established() {
+            self.restarted(now);
+        } else {
+            self.handshake_deadline = Some(now + self.timings.failed_after);
+        }
         self.release_relays_at = Some(now + RELAY_LINGER);
         if let Some(rtt) = self.peer.round_trip(now) {
             self.guard.set_round_trip(rtt);
@@ -259,6 +285,7 @@ impl Core {
         match self.path() {
             Some(path) if as_announced => {
                 self.phase = Phase::Connected;
+                self.liveness.begin(now);
                 self.events.push_back(LinkEvent::Connected(path));
             }
             _ => self.end(LinkEvent::Failed(FailReason::Certificate), now),
@@ -325,6 +352,7 @@ impl Core {
     /// Onto the socket, or through the relay, that the datagram's local address stands for.
     pub(super) fn route(&mut self, datagram: TaggedBytesMut, now: Instant) {
         let (local, to) = (datagram.transport.local_addr, datagram.transport.peer_addr);
+        self.liveness.said((local, to), &datagram.message, now);
         if self.gatherer.send_relayed(local, to, &datagram.message, now) {
             while let Some(transmit) = self.gatherer.poll_transmit() {
                 self.transmit(transmit);

@@ -1,9 +1,11 @@
 //! One link without its sockets: bytes and time in, bytes and events out.
 //!
 //! Contract: call a `handle_*` or command method, then [`Core::drain`], then take all of [`Core::poll_transmit`],
-//! [`Core::poll_audio`] and [`Core::poll_event`]; come back at the instant that `drain` returned.
+//! [`Core::poll_opening`], [`Core::poll_audio`] and [`Core::poll_event`]; come back at the instant that `drain` returned.
 
 mod flow;
+mod liveness;
+mod restart;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,20 +18,23 @@ use rtc::sansio::Protocol;
 use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind, Redacted};
 
 use super::api::{CandidateError, CandidateKind, LinkError, LinkEvent, LinkStats, LocalDescription, Path};
-use super::candidate::{MAX_REMOTE_CANDIDATES, judge_remote};
+use super::candidate::{MAX_REMOTE_CANDIDATES, essence, judge_remote};
 use super::config::{LinkConfig, Role, Timings, TurnServer};
 use super::dtls::HandshakeGuard;
 use super::gate::Gate;
 use super::gather::{Gatherer, Transmit};
+use super::opening::Openings;
 use super::peer::{MAX_MESSAGE_LEN, Peer, core_error};
 use super::sdp::{credentials_of, fingerprint_of, split_candidates};
+use liveness::Liveness;
 
 /// Messages kept until the data channel opens.
 const MAX_EARLY_MESSAGES: usize = 16;
 /// ```text
-///          both descriptions        DTLS connected           silence
+///          both descriptions        DTLS connected
+///                                                        silence, restart
 ///  Opened ───────────────► Connecting ─────────► Connected ◄────────► Disconnected
-///    │                         │                     │                     │
+///    │                         │                     │   heard, path found │
 ///    └────────── close, failure, or the peer's close from any state ───────┴──► Ended
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,7 @@ struct Announced {
 }
 
 pub(super) struct Core {
+    config: LinkConfig,
     role: Role,
     timings: Timings,
     relay_only: bool,
@@ -62,11 +68,18 @@ pub(super) struct Core {
     /// Candidates of the peer that came before its description.
     early_candidates: Vec<String>,
     remote_candidates: usize,
+    /// What the peer said of them: a check may come before it, and show a peer-reflexive candidate where a better name is
+    /// known later.
+    told: Vec<(CandidateKind, SocketAddr)>,
+    openings: Openings,
+    /// Of the opening that is being made.
+    ways: Vec<(usize, SocketAddr)>,
     end_of_candidates_sent: bool,
     has_path: bool,
     /// When the handshake is given up.
     handshake_deadline: Option<Instant>,
     release_relays_at: Option<Instant>,
+    liveness: Liveness,
     channel_open: bool,
     early_messages: VecDeque<Vec<u8>>,
     stats: LinkStats,
@@ -79,6 +92,7 @@ impl Core {
     /// `bases`: local addresses of the sockets, best first; datagrams name them by index. Gathering begins.
     pub fn new(config: &LinkConfig, bases: Vec<SocketAddr>, ssrc: u32, now: Instant) -> Result<Self, LinkError> {
         Ok(Self {
+            config: config.clone(),
             role: config.role,
             timings: config.timings,
             relay_only: config.relay_only,
@@ -90,10 +104,14 @@ impl Core {
             announced: None,
             early_candidates: Vec::new(),
             remote_candidates: 0,
+            told: Vec::new(),
+            openings: Openings::default(),
+            ways: Vec::new(),
             end_of_candidates_sent: false,
             has_path: false,
             handshake_deadline: None,
             release_relays_at: None,
+            liveness: Liveness::new(config.timings.silence_after, now),
             channel_open: false,
             early_messages: VecDeque::new(),
             stats: LinkStats::default(),
@@ -120,8 +138,11 @@ impl Core {
         Ok(description)
     }
 
-    /// Takes the peer's answer to our offer. Checks begin.
+    /// Takes the peer's answer to our offer, the first or that of a restart. Checks begin.
     pub fn accept_answer(&mut self, sdp: &str, now: Instant) -> Result<(), LinkError> {
+        if self.is_established() {
+            return self.accept_restart_answer(sdp, now);
+        }
         self.expect(Role::Offerer)?;
         let candidates = self.read_remote(sdp, RTCSessionDescription::answer, now)?;
         self.begin(candidates);
@@ -142,8 +163,34 @@ impl Core {
             self.early_candidates.push(candidate);
             return Ok(());
         }
+        let essence = essence(&candidate);
+        self.told.extend(essence);
+        match essence {
+            Some((CandidateKind::ServerReflexive, address)) if self.opens_first() && address.is_ipv4() => {
+                self.openings.hold(candidate, address);
+                Ok(())
+            }
+            _ => self.check_candidate(candidate),
+        }
+    }
+
+    /// See [`super::opening`].
+    fn opens_first(&self) -> bool {
+        self.role == Role::Answerer && !self.relay_only && !self.has_path
+    }
+
+    fn check_candidate(&mut self, candidate: String) -> Result<(), LinkError> {
         let init = RTCIceCandidateInit { candidate, ..RTCIceCandidateInit::default() };
         self.peer.connection.add_remote_candidate(init).map_err(core_error)
+    }
+
+    /// A socket, and where it is to send a packet that opens our NAT and does not arrive.
+    pub fn poll_opening(&mut self) -> Option<(usize, SocketAddr)> {
+        if self.ways.is_empty() {
+            let to = self.openings.poll_towards()?;
+            self.ways = self.gatherer.sockets_towards(to).map(|socket| (socket, to)).collect();
+        }
+        self.ways.pop()
     }
 
     /// One more relay, found after the link was opened. A path that is chosen stays, so it is of no use then.
@@ -157,13 +204,22 @@ impl Core {
         self.gatherer.add_relay(server, now)
     }
 
+    /// One more STUN server; as [`Core::add_relay`].
+    pub fn add_stun(&mut self, server: SocketAddr, now: Instant) -> Result<(), LinkError> {
+        if self.phase == Phase::Ended {
+            return Err(LinkError::Closed);
+        }
+        if self.has_path { Ok(()) } else { self.gatherer.ask_stun(server, now) }
+    }
+
     pub fn no_more_relays(&mut self) {
         self.gatherer.no_more_relays();
     }
 
     /// Sends one audio packet; false when it was dropped.
     pub fn send_audio(&mut self, packet: OutgoingPacket, now: Instant) -> bool {
-        let sent = self.phase == Phase::Connected && self.peer.send_audio(packet, now);
+        // Whoever hears nothing any more may still be heard.
+        let sent = self.is_established() && self.has_path && self.peer.send_audio(packet, now);
         if sent {
             self.stats.audio_sent += 1;
         } else {
@@ -223,6 +279,8 @@ impl Core {
 
     fn path(&mut self) -> Option<Path> {
         let [(local, local_address), (remote, remote_address)] = self.peer.selected_pair()?;
+        let told = self.told.iter().find(|(_, address)| *address == remote_address).map(|(kind, _)| *kind);
+        let remote = told.filter(|_| remote == CandidateKind::PeerReflexive).unwrap_or(remote);
         let relay = if local == CandidateKind::Relayed { self.gatherer.server_of(local_address) } else { None };
         let (relay, protocol) = relay.map_or((None, "udp"), |(server, protocol)| (Some(server), protocol));
         Some(Path {
@@ -289,7 +347,7 @@ impl Core {
         while let Some(datagram) = self.peer.connection.poll_write() {
             self.route(datagram, now);
         }
-        for transmit in self.gatherer.release_all_but(None, now) {
+        for transmit in self.gatherer.release_all_but(&[], now) {
             self.transmit(transmit);
         }
         self.phase = Phase::Ended;

@@ -6,6 +6,7 @@ mod streams;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -60,8 +61,11 @@ enum Command {
     CreateOffer(Reply<LocalDescription>),
     AcceptOffer(String, Reply<LocalDescription>),
     AcceptAnswer(String, Reply<()>),
+    Restart(bool, Reply<LocalDescription>),
+    AcceptRestart(String, bool, Reply<LocalDescription>),
     AddCandidate(String, Reply<()>),
     AddRelay(TurnServer, Reply<()>),
+    AddStun(SocketAddr, Reply<()>),
     NoMoreRelays(Reply<()>),
     SendMessage(Vec<u8>, Reply<()>),
     Stats(Reply<LinkStats>),
@@ -87,6 +91,7 @@ impl Link {
         let (events, event_rx) = mpsc::channel(EVENT_QUEUE);
         let shared = Arc::new(Shared::default());
         let task = Task {
+            config,
             core,
             sockets,
             streams: Streams::new(),
@@ -106,6 +111,18 @@ impl Link {
         self.ask(Command::CreateOffer).await
     }
 
+    /// Offers to begin ICE anew after [`LinkEvent::Connected`]: the path has failed, or this machine or the peer's has
+    /// moved. What is negotiated stays, keys and channel too; [`LinkEvent::Reconnected`] tells when there is a path.
+    /// `moved`: this machine's addresses are others now, so its sockets are opened anew.
+    pub async fn restart(&self, moved: bool) -> Result<LocalDescription, LinkError> {
+        self.ask(|reply| Command::Restart(moved, reply)).await
+    }
+
+    /// Takes the peer's offer to begin anew and makes our answer. `moved` as in [`Link::restart`].
+    pub async fn accept_restart(&self, sdp: String, moved: bool) -> Result<LocalDescription, LinkError> {
+        self.ask(|reply| Command::AcceptRestart(sdp, moved, reply)).await
+    }
+
     /// Takes the peer's offer and makes our answer.
     pub async fn accept_offer(&self, sdp: String) -> Result<LocalDescription, LinkError> {
         self.ask(|reply| Command::AcceptOffer(sdp, reply)).await
@@ -121,10 +138,15 @@ impl Link {
         self.ask(|reply| Command::AddCandidate(line, reply)).await
     }
 
-    /// One more relay to allocate on, which is a STUN server too: candidates follow. After [`LinkEvent::Connected`] it is
+    /// One more relay to allocate on, which is a STUN server too: candidates follow. While there is a path it is
     /// ignored.
     pub async fn add_relay(&self, server: TurnServer) -> Result<(), LinkError> {
         self.ask(|reply| Command::AddRelay(server, reply)).await
+    }
+
+    /// One more STUN server; as [`Link::add_relay`].
+    pub async fn add_stun(&self, server: SocketAddr) -> Result<(), LinkError> {
+        self.ask(|reply| Command::AddStun(server, reply)).await
     }
 
     /// No relay will be added any more: what [`LinkConfig::expects_relays`] announced is over.
@@ -175,6 +197,7 @@ impl Link {
 }
 
 struct Task {
+    config: LinkConfig,
     core: Core,
     sockets: Sockets,
     streams: Streams,
@@ -198,7 +221,7 @@ impl Task {
             }
             tokio::select! {
                 biased;
-                command = self.commands.recv() => closing = self.handle_command(command),
+                command = self.commands.recv() => closing = self.handle_command(command).await,
                 Some(packet) = self.audio.recv() => {
                     self.core.send_audio(packet, Instant::now());
                 }
@@ -222,7 +245,7 @@ impl Task {
     }
 
     /// The reply that waits for the end, if this was the end. All handles gone is the same as a request to close.
-    fn handle_command(&mut self, command: Option<Command>) -> Option<Reply<()>> {
+    async fn handle_command(&mut self, command: Option<Command>) -> Option<Reply<()>> {
         let now = Instant::now();
         // Nobody minds when a caller has stopped waiting for the answer.
         match command {
@@ -237,8 +260,23 @@ impl Task {
                 self.publish_payload_kinds();
                 drop(reply.send(accepted));
             }
+            Some(Command::Restart(moved, reply)) => {
+                let made = match self.sockets_after(moved).await {
+                    Ok(bases) => self.core.restart(bases, Instant::now()),
+                    Err(why) => Err(why),
+                };
+                drop(reply.send(made));
+            }
+            Some(Command::AcceptRestart(sdp, moved, reply)) => {
+                let made = match self.sockets_after(moved).await {
+                    Ok(bases) => self.core.accept_restart(&sdp, bases, Instant::now()),
+                    Err(why) => Err(why),
+                };
+                drop(reply.send(made));
+            }
             Some(Command::AddCandidate(line, reply)) => drop(reply.send(self.core.add_candidate(&line))),
             Some(Command::AddRelay(server, reply)) => drop(reply.send(self.core.add_relay(&server, now))),
+            Some(Command::AddStun(server, reply)) => drop(reply.send(self.core.add_stun(server, now))),
             Some(Command::NoMoreRelays(reply)) => {
                 self.core.no_more_relays();
                 drop(reply.send(Ok(())));
@@ -252,6 +290,16 @@ impl Task {
             None => self.core.close(now),
         }
         None
+    }
+
+    /// Opens the sockets anew if the machine has moved; their addresses then. Binding takes no time worth mentioning.
+    async fn sockets_after(&mut self, moved: bool) -> Result<Option<Vec<SocketAddr>>, LinkError> {
+        if !moved {
+            return Ok(None);
+        }
+        self.sockets = Sockets::open(&self.config).await?;
+        self.streams = Streams::new();
+        Ok(Some(self.sockets.addresses()))
     }
 
     fn publish_payload_kinds(&self) {
@@ -284,6 +332,9 @@ impl Task {
             if !sent {
                 self.core.handle_unsent();
             }
+        }
+        while let Some((socket, to)) = self.core.poll_opening() {
+            self.sockets.open_way(socket, to);
         }
         while let Some(packet) = self.core.poll_audio() {
             (self.sink)(packet);

@@ -1,6 +1,5 @@
 //! The sockets of a link: one per address of this machine, so that every datagram leaves from where its candidate says.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -10,9 +9,15 @@ use tokio::net::UdpSocket;
 
 use super::super::api::LinkError;
 use super::super::config::{Interfaces, LinkConfig};
+use crate::nat::usable_addresses;
 
 /// Most sockets of one link; machines with many virtual interfaces have more addresses than are worth a check.
 const MAX_SOCKETS: usize = 8;
+
+/// Our own router, and the next one, where the packet ends.
+const OPENING_HOPS: u32 = 2;
+/// A Binding indication (RFC 8489 §5, RFC 8445 §11), which whoever gets it ignores.
+const BINDING_INDICATION: [u8; 20] = [0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Bound sockets, best first: IPv4 before IPv6, so that candidate priorities are stable.
 pub(super) struct Sockets(Vec<(SocketAddr, UdpSocket)>);
@@ -55,6 +60,16 @@ impl Sockets {
         self.0.get(socket).is_some_and(|(_, socket)| socket.try_send_to(payload, to).is_ok())
     }
 
+    /// Sends a packet that opens our own router towards `to` and dies on the way there: of no harm when it does not.
+    pub fn open_way(&self, socket: usize, to: SocketAddr) {
+        let Some((_, socket)) = self.0.get(socket) else { return };
+        let Ok(usual) = socket.ttl() else { return };
+        if socket.set_ttl(OPENING_HOPS).is_ok() {
+            let _ = socket.try_send_to(&BINDING_INDICATION, to);
+            let _ = socket.set_ttl(usual);
+        }
+    }
+
     /// Index of a socket that has something to read. `start` rotates, so that a flood on one does not starve the rest.
     pub fn poll_readable(&self, start: usize, context: &mut Context<'_>) -> Poll<usize> {
         let count = self.0.len();
@@ -74,21 +89,10 @@ fn addresses(interfaces: &Interfaces) -> Vec<IpAddr> {
         Interfaces::Loopback => loopback(),
         Interfaces::Only(addresses) => addresses.clone(),
         Interfaces::All => {
-            let found: BTreeSet<IpAddr> = if_addrs::get_if_addrs()
-                .unwrap_or_default()
-                .into_iter()
-                .map(|interface| interface.ip())
-                .filter(|ip| is_usable(*ip))
-                .collect();
+            let found = usable_addresses();
             if found.is_empty() { loopback() } else { found.into_iter().collect() }
         }
     }
-}
-
-/// Link-local IPv6 addresses mean nothing without their interface, which a candidate cannot name.
-fn is_usable(ip: IpAddr) -> bool {
-    let is_link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() && !is_link_local
 }
 
 fn bind(ip: IpAddr, ports: Option<RangeInclusive<u16>>) -> io::Result<(SocketAddr, UdpSocket)> {

@@ -71,10 +71,52 @@ impl World {
         self.settle();
     }
 
+    /// From now on an end has another address; what is sent to the old one is lost.
+    pub fn move_to(&mut self, end: usize, address: &str) {
+        self.addresses[end] = address.parse().unwrap();
+    }
+
+    pub fn forget_events(&mut self) {
+        self.events = Default::default();
+    }
+
+    /// Begins anew, with descriptions and candidates exchanged without delay; `moved`: who has another address.
+    pub fn restart(&mut self, moved: [bool; 2]) {
+        let bases = |end: usize| moved[end].then(|| vec![self.addresses[end]]);
+        let offer = self.ends[OFFERER].restart(bases(OFFERER), self.now).unwrap();
+        let answer = self.ends[ANSWERER].accept_restart(&offer.sdp, bases(ANSWERER), self.now).unwrap();
+        self.ends[OFFERER].accept_answer(&answer.sdp, self.now).unwrap();
+        self.settle();
+        for end in [OFFERER, ANSWERER] {
+            for event in self.events[end].clone() {
+                if let LinkEvent::Candidate(line) = event {
+                    self.ends[1 - end].add_candidate(&line).unwrap();
+                }
+            }
+        }
+        self.settle();
+    }
+
     /// Runs until both ends have seen the event, or for `limit`; how long it took.
     pub fn run_until(&mut self, limit: Duration, wanted: impl Fn(&LinkEvent) -> bool) -> Option<Duration> {
         let began = self.now;
         while !self.events.iter().all(|events| events.iter().any(&wanted)) {
+            if self.now - began > limit || !self.step() {
+                return None;
+            }
+        }
+        Some(self.now - began)
+    }
+
+    /// Runs until one end has seen the event, or for `limit`; how long it took.
+    pub fn run_until_at(
+        &mut self,
+        end: usize,
+        limit: Duration,
+        wanted: impl Fn(&LinkEvent) -> bool,
+    ) -> Option<Duration> {
+        let began = self.now;
+        while !self.events[end].iter().any(&wanted) {
             if self.now - began > limit || !self.step() {
                 return None;
             }

@@ -4,11 +4,13 @@
 
 mod discover;
 mod serve;
+mod watch;
 
 use std::time::Duration;
 
 pub use discover::{DiscoverConfig, discover, has_global_ipv6};
 pub use serve::StunServer;
+pub use watch::{NetworkWatch, usable_addresses};
 
 /// Longest datagram that is read; STUN messages are far shorter.
 const MAX_DATAGRAM: usize = 1500;

@@ -24,11 +24,22 @@ impl StunServer {
     ///
     /// # Errors
     /// When an address cannot be bound.
+    #[expect(clippy::unused_async, reason = "only a runtime can serve, and this says so")]
     pub async fn bind(addresses: &[SocketAddr]) -> std::io::Result<Self> {
-        let mut sockets = Vec::new();
-        for address in addresses {
-            sockets.push(UdpSocket::bind(address).await?);
-        }
+        let sockets = addresses.iter().map(std::net::UdpSocket::bind).collect::<std::io::Result<_>>()?;
+        Self::on(sockets)
+    }
+
+    /// As [`StunServer::bind`], on sockets that are open. Call it on a tokio runtime.
+    ///
+    /// # Errors
+    /// When the runtime does not take a socket.
+    pub fn on(sockets: Vec<std::net::UdpSocket>) -> std::io::Result<Self> {
+        let register = |socket: std::net::UdpSocket| {
+            socket.set_nonblocking(true)?;
+            UdpSocket::from_std(socket)
+        };
+        let sockets = sockets.into_iter().map(register).collect::<std::io::Result<Vec<_>>>()?;
         let endpoints = sockets.iter().map(UdpSocket::local_addr).collect::<std::io::Result<Vec<_>>>()?;
         let (sockets, service) = (Arc::new(sockets), Arc::new(StunService::new(endpoints.clone())));
         let mut readers = JoinSet::new();

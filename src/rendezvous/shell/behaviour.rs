@@ -8,11 +8,12 @@ use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use libp2p::{StreamProtocol, connection_limits, identify, kad, mdns, relay};
+use tokio::sync::mpsc;
 
 use super::super::limits::{
     IDLE_CONNECTION, KAD_ALPHA, KAD_QUERY_TIMEOUT, KAD_REQUEST_TIMEOUT, Limits, MAX_RECORD_BYTES, RECORD_TTL,
 };
-use super::super::{RendezvousConfig, RendezvousError};
+use super::super::{RendezvousConfig, RendezvousError, RendezvousEvent};
 use super::streams;
 use super::transport::{self, SharedRules, Traffic};
 use crate::base::Rate;
@@ -51,11 +52,12 @@ pub(super) fn swarm(
     config: &RendezvousConfig,
     rules: SharedRules,
     traffic: std::sync::Arc<Traffic>,
+    relay: Option<mpsc::Sender<RendezvousEvent>>,
 ) -> Result<Swarm<Behaviour>, RendezvousError> {
     let system = |error: &dyn std::fmt::Display| RendezvousError::System(error.to_string());
     let me = key.public().to_peer_id();
     let (transport, relay_client) =
-        transport::build(key, config.server, rules, traffic).map_err(|error| system(&error))?;
+        transport::build(key, config.server, rules, traffic, relay).map_err(|error| system(&error))?;
     let mdns = (config.mdns && !config.isolated).then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), me));
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),

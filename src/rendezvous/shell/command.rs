@@ -1,5 +1,6 @@
 //! What tasks ask of the driver.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::AsyncWriteExt;
@@ -18,7 +19,9 @@ use super::streams::Opened;
 use crate::identity::BlindedPerson;
 
 /// A super-peer answers within this or is taken for dead.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// As long as somebody waits who would notice.
+pub(super) const SHORT_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Commands under way; who sends more waits.
 pub(super) const QUEUE: usize = 256;
 
@@ -74,22 +77,38 @@ pub(super) enum Command {
     },
     /// Say which super-peers with a media relay we are connected to, and which we get connected to.
     Relays {
-        found: mpsc::Sender<PeerId>,
+        found: mpsc::Sender<FoundRelay>,
     },
     /// A super-peer was asked whether we have a place there.
     Probed {
         node: PeerId,
+        /// The connection that was asked over; `None`: any.
+        on: Option<ConnectionId>,
         outcome: Probe,
     },
     Totals {
         reply: oneshot::Sender<Totals>,
     },
+    /// This machine got into another network; `lost_way`: what we are connected to cannot reach us any more.
+    NetworkChanged {
+        lost_way: bool,
+    },
+    /// Find out which connections are dead.
+    Check,
     Shutdown {
         done: oneshot::Sender<()>,
     },
     /// Stop without a word, as a process that is killed does.
     #[cfg(test)]
     Crash,
+}
+
+/// A super-peer with a media relay that we are connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FoundRelay {
+    pub(super) node: PeerId,
+    /// Where we have dialled it, when that was over TCP.
+    pub(super) tcp: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,10 +184,10 @@ impl Net {
     }
 
     /// Asks a super-peer whether we have a place reserved there; the driver draws the consequences. One that we are
-    /// not connected to counts as silent.
-    pub(super) async fn probe(&self, node: PeerId) {
+    /// not connected to counts as silent. `on`: over this connection, which alone is closed if it is dead.
+    pub(super) async fn probe(&self, node: PeerId, on: Option<ConnectionId>, patience: Duration) {
         let question = async {
-            let mut stream = self.open(node, None, RESERVED).await?;
+            let mut stream = self.open(node, on, RESERVED).await?;
             stream.write_all(&framed(&self.me.to_bytes())?).await.ok()?;
             stream.flush().await.ok()?;
             match read_frame(&mut stream, 1).await {
@@ -178,8 +197,8 @@ impl Net {
                 Err(error) => is_not_spoken(&error).then_some(Probe::Reserved),
             }
         };
-        let outcome = timeout(PROBE_TIMEOUT, question).await.ok().flatten().unwrap_or(Probe::Silent);
-        self.send(Command::Probed { node, outcome }).await;
+        let outcome = timeout(patience, question).await.ok().flatten().unwrap_or(Probe::Silent);
+        self.send(Command::Probed { node, on, outcome }).await;
     }
 
     pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

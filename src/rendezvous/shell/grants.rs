@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures::AsyncWriteExt;
-use libp2p::{PeerId, Stream};
+use libp2p::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::super::relay::{self, MAX_ANSWER, QUESTION, RelayAnswer};
 use super::super::{RelayGrant, RendezvousEvent};
 use super::behaviour::RELAY;
-use super::command::{Command, Net};
+use super::command::{Command, FoundRelay, Net};
 use super::ring::node_id;
 use super::stream::{framed, read_frame};
 use super::transport::SharedRules;
@@ -51,9 +51,9 @@ pub(super) async fn collect(net: Net, rules: SharedRules, wanted: usize, grants:
     while granted < wanted {
         tokio::select! {
             node = found.recv(), if asked < MAX_ASKED && granted + asking.len() < wanted => match node {
-                Some(node) => {
+                Some(found) => {
                     asked += 1;
-                    asking.spawn(ask(net.clone(), rules.clone(), node));
+                    asking.spawn(ask(net.clone(), rules.clone(), found));
                 }
                 None => return,
             },
@@ -71,7 +71,7 @@ pub(super) async fn collect(net: Net, rules: SharedRules, wanted: usize, grants:
     }
 }
 
-async fn ask(net: Net, rules: SharedRules, node: PeerId) -> Option<RelayGrant> {
+async fn ask(net: Net, rules: SharedRules, FoundRelay { node, tcp }: FoundRelay) -> Option<RelayGrant> {
     let exchange = async {
         let mut stream = net.open(node, None, RELAY).await?;
         stream.write_all(&framed(&QUESTION)?).await.ok()?;
@@ -91,8 +91,9 @@ async fn ask(net: Net, rules: SharedRules, node: PeerId) -> Option<RelayGrant> {
     };
     // Somebody else's LAN, or ours: a super-peer could have us knock there.
     offer.servers.retain(believed);
+    offer.stun.retain(believed);
     let relay = node_id(&node).filter(|_| !offer.servers.is_empty())?;
-    Some(RelayGrant { relay, offer })
+    Some(RelayGrant { relay, offer, tcp })
 }
 
 /// A client asks us. The engine decides: it knows whether we relay.

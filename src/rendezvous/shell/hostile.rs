@@ -35,7 +35,7 @@ impl Stranger {
         let config = RendezvousConfig { isolated: true, ..RendezvousConfig::default() };
         let rules = Arc::new(RwLock::new(AddressRules::new(true, vec![])));
         let key = Keypair::generate_ed25519();
-        let mut swarm = behaviour::swarm(&key, &config, rules, Arc::new(Traffic::default())).unwrap();
+        let mut swarm = behaviour::swarm(&key, &config, rules, Arc::new(Traffic::default()), None).unwrap();
         let addresses: Vec<(PeerId, Multiaddr)> =
             victim.listen_addrs().iter().map(|address| parse_node(address).unwrap()).collect();
         let victim = addresses[0].0;

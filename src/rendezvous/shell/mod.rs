@@ -8,6 +8,7 @@
 
 mod behaviour;
 mod command;
+mod door;
 mod driver;
 mod files;
 mod grants;
@@ -20,6 +21,7 @@ mod stream;
 mod streams;
 mod transport;
 
+pub use door::RelayClient;
 pub use grants::RelayReply;
 pub use node::Rendezvous;
 pub use stream::{SignalReceiver, SignalSender, SignalStream};

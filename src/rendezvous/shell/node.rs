@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::address::{AddressRules, endpoint, parse_node};
+use super::super::limits::HTTPS;
 use super::super::{LookupReport, RelayGrant, RendezvousConfig, RendezvousError, RendezvousEvent, RingAttempt, Totals};
 use super::behaviour;
 use super::command::{Command, Net};
@@ -60,9 +61,10 @@ impl Rendezvous {
         let traffic = Arc::new(Traffic::default());
         let rules = Arc::new(RwLock::new(rules));
         let isolated = config.isolated;
-        let swarm = behaviour::swarm(&key, &config, rules.clone(), traffic.clone())?;
-        let (net, commands) = Net::new(me);
         let (events, event_queue) = mpsc::channel(EVENTS);
+        let relay = config.server.then(|| events.clone());
+        let swarm = behaviour::swarm(&key, &config, rules.clone(), traffic.clone(), relay)?;
+        let (net, commands) = Net::new(me);
         let (listening, listen_watch) = watch::channel(Vec::new());
         let (ready, when_ready) = oneshot::channel();
         let abandoned = CancellationToken::new();
@@ -127,6 +129,20 @@ impl Rendezvous {
         receiver
     }
 
+    /// This machine got into another network. `lost_way`: it sends from other addresses than before, so connections lead
+    /// nowhere now; they are made anew, and our presence is published again as soon as a super-peer is reached.
+    pub fn network_changed(&self, lost_way: bool) {
+        let net = self.net.clone();
+        self.runtime.spawn(async move { net.send(Command::NetworkChanged { lost_way }).await });
+    }
+
+    /// Finds out which of our connections are dead, and closes them: what runs over them ends then. Costs a small
+    /// exchange with each node that we are connected to, at most a few dozen.
+    pub fn check(&self) {
+        let net = self.net.clone();
+        self.runtime.spawn(async move { net.send(Command::Check).await });
+    }
+
     /// Counters, for `status` and for super-peers' operators.
     pub async fn totals(&self) -> Result<Totals, RendezvousError> {
         self.net.ask(|reply| Command::Totals { reply }).await.ok_or(RendezvousError::Stopped)
@@ -150,7 +166,7 @@ fn ranges(texts: &[String]) -> Result<Vec<IpRange>, RendezvousError> {
     texts.iter().map(|text| IpRange::parse(text).ok_or_else(|| RendezvousError::BadRange(text.clone()))).collect()
 }
 
-/// The configured addresses, or QUIC and TCP on every interface.
+/// The configured addresses, or QUIC and TCP on every interface; a super-peer's also on port 443.
 fn listen_addresses(config: &RendezvousConfig) -> Result<Vec<Multiaddr>, RendezvousError> {
     let parse = |text: &String| {
         let address: Option<Multiaddr> = text.parse().ok().filter(|address| endpoint(address).is_some());
@@ -172,7 +188,11 @@ fn listen_addresses(config: &RendezvousConfig) -> Result<Vec<Multiaddr>, Rendezv
         let host = Multiaddr::from(*host);
         [host.clone().with(Protocol::Udp(0)).with(Protocol::QuicV1), host.with(Protocol::Tcp(0))]
     };
-    Ok(hosts.iter().flat_map(both).collect())
+    let everywhere = hosts.iter().flat_map(both);
+    // Only the root user or a service with the capability gets it; a super-peer that does not is one of the others.
+    let restricted = hosts.iter().map(|host| Multiaddr::from(*host).with(Protocol::Tcp(HTTPS)));
+    let restricted = restricted.filter(|_| config.server && !config.isolated);
+    Ok(everywhere.chain(restricted).collect())
 }
 
 fn nodes(texts: &[String], isolated: bool) -> Result<Vec<(libp2p::PeerId, Multiaddr)>, RendezvousError> {

@@ -15,7 +15,7 @@ use super::super::record::{NodeAddresses, Presence};
 use super::super::search::Search;
 use super::super::{LookupReport, Reached, RingAttempt, RingFailure, StreamError, Via};
 use super::behaviour::{CALL, PIPE};
-use super::command::{Command, Net, News};
+use super::command::{Command, Net, News, SHORT_PROBE_TIMEOUT};
 use super::stream::{SignalStream, framed};
 use crate::base::{NodeId, Person};
 
@@ -46,11 +46,16 @@ pub(super) async fn look_up(net: Net, person: Person) -> LookupReport {
             tokio::select! {
                 message = news.recv() => match message {
                     Some(News::Presence { presence, seq, requests }) => {
-                        (report.found, report.seq, report.requests) = (!presence.withdrawn, Some(seq), requests);
-                        first_at.get_or_insert_with(|| started.elapsed());
+                        (report.found, report.seq) = (!presence.withdrawn, Some(seq));
+                        if first_at.is_none() {
+                            first_at = Some(started.elapsed());
+                            report.requests = requests;
+                        }
                     }
                     Some(News::Finished { requests, .. }) => {
-                        report.requests = requests;
+                        if first_at.is_none() {
+                            report.requests = requests;
+                        }
                         break;
                     }
                     None => break,
@@ -198,7 +203,7 @@ async fn through_relay(
     };
     if again == RingFailure::Unreachable {
         // Perhaps our connection to it died unnoticed: then it is closed now, and a new one is made.
-        net.probe(relay.node).await;
+        net.probe(relay.node, None, SHORT_PROBE_TIMEOUT).await;
     }
     sleep(BEFORE_RETRY).await;
     through_relay_once(net, relay, callee, flight).await

@@ -13,9 +13,12 @@ use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, Trans
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId, Transport, noise, quic, relay, tcp, yamux};
+use tokio::sync::mpsc;
 
+use super::super::RendezvousEvent;
 use super::super::address::AddressRules;
 use super::super::limits::{CLIENT_KEEP_ALIVE, DIAL_TIMEOUT, QUIC_IDLE_TIMEOUT, SERVER_KEEP_ALIVE, STEP_TIMEOUT};
+use super::door::Door;
 
 /// The rules that the gate obeys and the driver keeps up to date. Held for the length of one comparison.
 pub(super) type SharedRules = Arc<RwLock<AddressRules>>;
@@ -27,18 +30,20 @@ pub(super) struct Traffic {
     pub(super) rx_bytes: AtomicU64,
 }
 
+/// `relay`: a super-peer's way of handing over the clients of its media relay.
 pub(super) fn build(
     key: &Keypair,
     server: bool,
     rules: SharedRules,
     traffic: Arc<Traffic>,
+    relay: Option<mpsc::Sender<RendezvousEvent>>,
 ) -> Result<(Boxed<(PeerId, StreamMuxerBox)>, relay::client::Behaviour), noise::Error> {
     let mut quic_config = quic::Config::new(key);
     quic_config.handshake_timeout = DIAL_TIMEOUT;
     quic_config.max_idle_timeout = u32::try_from(QUIC_IDLE_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     quic_config.keep_alive_interval = if server { SERVER_KEEP_ALIVE } else { CLIENT_KEEP_ALIVE };
     let quic = quic::tokio::Transport::new(quic_config).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+    let tcp = Door::new(tcp::tokio::Transport::new(tcp::Config::new().nodelay(true)), relay)
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(yamux::Config::default())

@@ -201,6 +201,7 @@ async fn super_peers_let_clients_use_their_relays() {
         password: "secret".into(),
         lifetime: Duration::from_secs(600),
         servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
+        stun: servers.iter().map(|server| server.parse().unwrap()).collect(),
     };
     let good = offer(&["127.0.0.1:4002"]);
     let (expected, asker) = (good.clone(), caller.rendezvous.node().clone());
@@ -213,7 +214,7 @@ async fn super_peers_let_clients_use_their_relays() {
     ];
     let mut grants = caller.rendezvous.relay_grants(3);
     let first = timeout(PATIENCE, grants.recv()).await.expect("a grant").expect("one is willing");
-    assert_eq!(first, RelayGrant { relay, offer: expected });
+    assert_eq!(first, RelayGrant { relay, offer: expected, tcp: None });
     assert!(timeout(Duration::from_secs(1), grants.recv()).await.is_err(), "the others grant nothing usable");
 }
 

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use tokio::net::UdpSocket;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,6 +28,7 @@ use self::udp::Allocations;
 use super::core::{Client, Core, Output, Transport};
 use super::credentials::Secret;
 use super::{AddressPolicy, Issuer, Limits};
+use crate::nat::StunServer;
 
 pub use super::core::Totals;
 
@@ -36,6 +37,9 @@ pub use super::core::Totals;
 const FILES: u64 = 8192;
 /// Addresses served at; machines have fewer.
 const MAX_ADDRESSES: usize = 8;
+
+/// Connections accepted elsewhere that may wait for the relay's thread.
+const VISITORS: usize = 64;
 
 /// Where and how to serve.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +69,9 @@ pub enum ServiceError {
 #[derive(Debug)]
 pub struct Service {
     addresses: Vec<SocketAddr>,
+    stun: Vec<SocketAddr>,
     totals: watch::Receiver<Totals>,
+    visitors: mpsc::Sender<std::net::TcpStream>,
     _held: DropGuard,
 }
 
@@ -86,15 +92,19 @@ impl Service {
         policy.own.extend(addresses.iter().map(SocketAddr::ip));
         policy.own.extend(if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip));
         let ips = addresses.iter().map(SocketAddr::ip).collect();
+        let stun_sockets = open_stun(&addresses);
+        let stun = stun_sockets.iter().step_by(2).filter_map(|socket| socket.local_addr().ok()).collect();
         let core = Core::new(policy, limits.clone(), secret, ips, now);
 
         let (told, totals) = watch::channel(Totals::default());
+        let (visitors, arriving) = mpsc::channel(VISITORS);
         let stop = CancellationToken::new();
         let held = stop.clone().drop_guard();
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|why| system(&why))?;
         let serve = move || {
-            let relaying = serve(core, doors, ports, limits, told);
+            let relaying = serve(core, doors, ports, limits, told, arriving);
             runtime.block_on(LocalSet::new().run_until(async {
+                let _stun = StunServer::on(stun_sockets).inspect_err(|why| tracing::warn!(%why, "no STUN service"));
                 tokio::select! {
                     () = stop.cancelled() => {}
                     outcome = relaying => if let Err(why) = outcome {
@@ -104,12 +114,22 @@ impl Service {
             }));
         };
         std::thread::Builder::new().name("relay".into()).spawn(serve).map_err(|why| system(&why))?;
-        Ok((Self { addresses, totals, _held: held }, issuer))
+        Ok((Self { addresses, stun, totals, visitors, _held: held }, issuer))
     }
 
     /// Where clients find it: UDP and TCP at the same ports, STUN and TURN.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// STUN servers with all that RFC 5780 needs of as many addresses as there are: of each, the first of two ports.
+    pub fn stun(&self) -> &[SocketAddr] {
+        &self.stun
+    }
+
+    /// Serves a client whose connection was accepted elsewhere; one that finds a queue is closed.
+    pub fn visit(&self, stream: std::net::TcpStream) {
+        let _ = self.visitors.try_send(stream);
     }
 
     /// Not older than a second or two.
@@ -154,6 +174,19 @@ fn open_doors(listen: &[SocketAddr]) -> Result<Vec<Door>, ServiceError> {
     if doors.is_empty() { Err(ServiceError::Listen(last)) } else { Ok(doors) }
 }
 
+/// Two sockets for each address that has room for them, the two ports above the relay's: RFC 5780 §6 wants the same pair
+/// everywhere. What cannot be had is left out; the relay tells its clients how it sees them, too.
+fn open_stun(addresses: &[SocketAddr]) -> Vec<std::net::UdpSocket> {
+    let Some(first) = addresses.first() else { return Vec::new() };
+    let ports = [1, 2].map(|above| first.port().checked_add(above).unwrap_or_default());
+    let pair = |address: &SocketAddr| -> Option<[std::net::UdpSocket; 2]> {
+        let open = |port| std::net::UdpSocket::bind((address.ip(), port));
+        let open = |[one, two]: [u16; 2]| Some([open(one).ok()?, open(two).ok()?]);
+        open(ports).or_else(|| open([0; 2]))
+    };
+    addresses.iter().filter_map(pair).flatten().collect()
+}
+
 impl Door {
     fn open(at: SocketAddr) -> io::Result<Self> {
         let udp = std::net::UdpSocket::bind(at)?;
@@ -181,6 +214,7 @@ async fn serve(
     ports: Option<RangeInclusive<u16>>,
     limits: Limits,
     told: watch::Sender<Totals>,
+    arriving: mpsc::Receiver<std::net::TcpStream>,
 ) -> io::Result<()> {
     let mut listeners = Vec::new();
     let mut sockets = Vec::new();
@@ -197,6 +231,7 @@ async fn serve(
     for door in 0..relay.doors.len() {
         tokio::task::spawn_local(udp::read_clients(relay.clone(), door));
     }
+    tokio::task::spawn_local(tcp::welcome(relay.clone(), arriving));
     for (address, listener) in listeners {
         tokio::task::spawn_local(tcp::accept(relay.clone(), address, listener));
     }

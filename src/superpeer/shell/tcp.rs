@@ -78,10 +78,24 @@ pub(super) async fn accept(relay: Rc<Relay>, local: SocketAddr, listener: TcpLis
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        if relay.connections.has_room(remote.ip()) && stream.set_nodelay(true).is_ok() {
-            let client = Client { transport: Transport::Tcp, remote, local };
-            tokio::task::spawn_local(converse(relay.clone(), client, stream));
+        admit(&relay, Client { transport: Transport::Tcp, remote, local }, stream);
+    }
+}
+
+/// Takes connections that were accepted elsewhere.
+pub(super) async fn welcome(relay: Rc<Relay>, mut arriving: mpsc::Receiver<std::net::TcpStream>) {
+    while let Some(stream) = arriving.recv().await {
+        let Ok(stream) = TcpStream::from_std(stream) else { continue };
+        // One that has gone meanwhile has no address.
+        if let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) {
+            admit(&relay, Client { transport: Transport::Tcp, remote, local }, stream);
         }
+    }
+}
+
+fn admit(relay: &Rc<Relay>, client: Client, stream: TcpStream) {
+    if relay.connections.has_room(client.remote.ip()) && stream.set_nodelay(true).is_ok() {
+        tokio::task::spawn_local(converse(relay.clone(), client, stream));
     }
 }
 

@@ -75,7 +75,7 @@ fn without_a_server_nothing_is_guessed() {
     let nothing = NatReport::default();
     for check in [udp(&nothing), public_address(&nothing), nat(&nothing)] {
         assert_eq!(check.verdict, Verdict::Unknown, "{check:?}");
-        assert_eq!(check.finding, "not known: no STUN server is set");
+        assert_eq!(check.finding, "not known: there is nobody to ask");
         assert!(check.remedy.unwrap().contains("--stun"));
     }
     let silent = NatReport { servers: 2, ..NatReport::default() };

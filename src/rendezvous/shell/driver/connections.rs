@@ -1,7 +1,7 @@
 //! Who we are connected to, who wants to be, and how the network is entered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,14 @@ use crate::rendezvous::limits::MAX_ADDRESSES_PER_NODE;
 use crate::rendezvous::rate::backoff;
 use crate::rendezvous::record::NodeAddresses;
 use crate::rendezvous::shell::behaviour::{HOP, KAD, PIPE, RELAY};
-use crate::rendezvous::shell::command::Connected;
+use crate::rendezvous::shell::command::{Connected, FoundRelay};
 use crate::rendezvous::shell::ring::unix_s;
 
 /// Remembered nodes that are dialled at a time while we are alone.
 const JOIN_AT_ONCE: usize = 8;
 const JOIN_RETRY: Duration = Duration::from_secs(2);
+/// So long after a change of network, or the beginning of a search, the next way in is tried at once.
+const HURRY: Duration = Duration::from_secs(5);
 const LONGEST_JOIN_RETRY: Duration = Duration::from_secs(5 * 60);
 /// Nodes found on the LAN; more are ignored.
 const MAX_LAN_NODES: usize = 32;
@@ -39,7 +41,7 @@ pub(super) struct Connections {
     join: Join,
     news_for_cache: bool,
     /// Who wants to hear of super-peers with a media relay.
-    relay_seekers: Vec<mpsc::Sender<PeerId>>,
+    relay_seekers: Vec<mpsc::Sender<FoundRelay>>,
 }
 
 #[derive(Default)]
@@ -54,6 +56,19 @@ struct Connection {
     remote: Multiaddr,
     relayed: bool,
     dialled: bool,
+}
+
+impl Peer {
+    /// Where we have reached it over TCP; `None` while there is a way over UDP.
+    fn tcp(&self) -> Option<SocketAddr> {
+        let direct = || self.connections.iter().filter(|connection| !connection.relayed);
+        let endpoints = || direct().filter_map(|connection| Some((connection.dialled, endpoint(&connection.remote)?)));
+        if endpoints().any(|(_, endpoint)| endpoint.quic) {
+            return None;
+        }
+        let dialled = endpoints().find(|(dialled, _)| *dialled);
+        dialled.map(|(_, endpoint)| SocketAddr::new(endpoint.ip, endpoint.port))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +86,8 @@ struct Join {
     next: usize,
     due: Option<Instant>,
     attempts: u32,
+    /// Until then, being alone is no reason to wait.
+    hurry_until: Option<Instant>,
 }
 
 impl Connections {
@@ -81,7 +98,7 @@ impl Connections {
             waiting: BTreeMap::new(),
             circuits: BTreeMap::new(),
             lan: BTreeMap::new(),
-            join: Join { bootstrap, remembered, next: 0, due: Some(now), attempts: 0 },
+            join: Join { bootstrap, remembered, next: 0, due: Some(now), attempts: 0, hurry_until: None },
             news_for_cache: false,
             relay_seekers: Vec::new(),
         }
@@ -99,6 +116,7 @@ impl Connections {
     pub(super) fn hurry(&mut self, now: Instant) {
         self.join.attempts = 0;
         self.join.due = Some(now);
+        self.join.hurry_until = Some(now + HURRY);
     }
 
     pub(super) fn dialling(&mut self, peer: PeerId, connection: ConnectionId) {
@@ -109,9 +127,21 @@ impl Connections {
         self.direct(peer).next().is_some()
     }
 
+    /// The direct connection over which streams to `peer` are opened.
+    pub(super) fn newest(&self, peer: &PeerId) -> Option<ConnectionId> {
+        self.direct(peer).last().map(|connection| connection.id)
+    }
+
     /// Whether one of the direct connections to `peer` is TCP: such a one has no keep-alive of its own.
     pub(super) fn is_on_tcp(&self, peer: &PeerId) -> bool {
         self.direct(peer).any(|connection| endpoint(&connection.remote).is_some_and(|endpoint| !endpoint.quic))
+    }
+
+    /// Nodes that we are connected to directly and that have introduced themselves as nodes.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = PeerId> {
+        let is_node = |node: &&PeerId| self.is_connected(node);
+        let speaks = |peer: &Peer| peer.speaks.is_some_and(|speaks| speaks.kad);
+        self.peers.iter().filter(move |(_, peer)| speaks(peer)).map(|(node, _)| node).filter(is_node).copied()
     }
 
     /// The remote end of a connection, unless a relay stands in between.
@@ -275,12 +305,12 @@ impl Driver {
     }
 
     /// Which super-peers with a media relay there are, now and from now on.
-    pub(super) fn tell_relays(&mut self, found: mpsc::Sender<PeerId>) {
+    pub(super) fn tell_relays(&mut self, found: mpsc::Sender<FoundRelay>) {
         let connections = &mut self.connections;
         for (node, peer) in &connections.peers {
             let direct = peer.connections.iter().any(|connection| !connection.relayed);
             if direct && peer.speaks.is_some_and(|speaks| speaks.relay) {
-                let _ = found.try_send(*node);
+                let _ = found.try_send(FoundRelay { node: *node, tcp: peer.tcp() });
             }
         }
         connections.relay_seekers.retain(|seeker| !seeker.is_closed());
@@ -352,8 +382,10 @@ impl Driver {
             self.relay_unreachable(peer);
         }
         if self.connections.peers.is_empty() && self.connections.join.due.is_none() {
+            let now = Instant::now();
+            let hurry = self.connections.join.hurry_until.is_some_and(|until| now < until);
             self.connections.join.attempts = 0;
-            self.connections.join.due = Some(Instant::now() + JOIN_RETRY);
+            self.connections.join.due = Some(if hurry { now } else { now + JOIN_RETRY });
         }
     }
 
@@ -435,10 +467,11 @@ impl Join {
 
 impl Connections {
     /// Tells those who look for a relay; one that has more to ask than it can is content.
-    fn relay_found(&mut self, relay: PeerId) {
+    fn relay_found(&mut self, node: PeerId) {
+        let found = FoundRelay { node, tcp: self.peers.get(&node).and_then(Peer::tcp) };
         self.relay_seekers.retain(|seeker| !seeker.is_closed());
         for seeker in &self.relay_seekers {
-            let _ = seeker.try_send(relay);
+            let _ = seeker.try_send(found);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::rendezvous::presence::{Entry, Publication, Publisher};
 use crate::rendezvous::record::{NodeAddresses, record_key};
 use crate::rendezvous::search::Search;
 use crate::rendezvous::shell::behaviour::HERE;
-use crate::rendezvous::shell::command::{Command, Net, News, SearchId};
+use crate::rendezvous::shell::command::{Command, Net, News, PROBE_TIMEOUT, SearchId};
 use crate::rendezvous::shell::ring::{node_id, unix_ms, unix_s};
 use crate::rendezvous::shell::stream::{framed, read_frame};
 use crate::rendezvous::storage::{Source, Storage, Verdict};
@@ -99,6 +99,13 @@ impl Dht {
         }
     }
 
+    /// Puts the record out again although it says nothing new.
+    pub(super) fn publish_again(&mut self, now: Instant) {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish_again(now);
+        }
+    }
+
     pub(super) fn answer_on_lan(&mut self, keys: &[BlindedPerson]) -> Option<Vec<u8>> {
         self.publisher.as_mut()?.answer(keys, unix_ms(), &draw())
     }
@@ -142,7 +149,7 @@ impl Driver {
         }
         self.dht.searches.insert(id, running);
         // Our own relays are the first to be asked; one that died unnoticed must not hold the search up.
-        self.check_relays();
+        self.check_relays(PROBE_TIMEOUT);
         self.connections.hurry(Instant::now());
         self.start_queries(id);
     }

@@ -37,7 +37,7 @@ use super::super::cache::PeerCache;
 use super::super::presence::Draw;
 use super::super::{RendezvousConfig, RendezvousError, RendezvousEvent, Totals};
 use super::behaviour::{Behaviour, BehaviourEvent};
-use super::command::{Command, Net};
+use super::command::{Command, Net, PROBE_TIMEOUT, SHORT_PROBE_TIMEOUT};
 use super::files;
 use super::ring::{node_id, unix_ms};
 use super::transport::{SharedRules, Traffic};
@@ -283,9 +283,14 @@ impl Driver {
                 let _ = reply.send(self.relaying.has_client(&node));
             }
             Command::Relays { found } => self.tell_relays(found),
-            Command::Probed { node, outcome } => self.probed(node, outcome),
+            Command::Probed { node, on, outcome } => self.probed(node, on, outcome),
             Command::Totals { reply } => {
                 let _ = reply.send(self.totals());
+            }
+            Command::NetworkChanged { lost_way } => self.network_changed(lost_way),
+            Command::Check => {
+                self.check_relays(SHORT_PROBE_TIMEOUT);
+                self.check_everybody(SHORT_PROBE_TIMEOUT);
             }
             Command::Shutdown { done } => self.leave(Some(done)),
             #[cfg(test)]
@@ -324,7 +329,7 @@ impl Driver {
         self.listening.told.send_replace(self.listening.addresses.iter().map(with_id).collect());
         if self.listening.ready.is_none() {
             self.update_service();
-            self.network_changed();
+            self.look_around(PROBE_TIMEOUT);
         }
     }
 
@@ -385,12 +390,26 @@ impl Driver {
         all.iter().filter(local).cloned().collect()
     }
 
-    fn network_changed(&mut self) {
+    /// libp2p's QUIC does not migrate connections (RFC 9000 §9), and TCP cannot: a client that sends from elsewhere has
+    /// none left, and does not wait to find that out. Those of a super-peer may be over its other addresses.
+    fn network_changed(&mut self, lost_way: bool) {
+        self.look_around(SHORT_PROBE_TIMEOUT);
+        self.relaying.publish_when_checked();
+        if self.config.server {
+            self.dht.publish_again(Instant::now());
+        } else if lost_way {
+            for peer in self.swarm.connected_peers().copied().collect::<Vec<_>>() {
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+        }
+    }
+
+    /// What was out of reach may not be any more, and the reverse.
+    fn look_around(&mut self, patience: Duration) {
         let now = Instant::now();
         self.connections.hurry(now);
         self.relaying.network_changed(now);
-        self.check_relays();
-        self.tell(RendezvousEvent::NetworkChanged);
+        self.check_relays(patience);
     }
 
     fn tick(&mut self, now: Instant) {
@@ -398,7 +417,9 @@ impl Driver {
         self.last_tick = (now, unix_ms());
         let wall = Duration::from_millis(self.last_tick.1.saturating_sub(last_unix_ms));
         if wall > now.duration_since(last) + SLEPT {
-            self.network_changed();
+            self.network_changed(false);
+            self.check_everybody(SHORT_PROBE_TIMEOUT);
+            self.tell(RendezvousEvent::Woke);
         }
         self.forget_expired_records(now);
         self.keep_tcp_relays_alive(now);

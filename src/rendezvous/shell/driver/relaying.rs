@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, relay};
 
 use super::Driver;
 use crate::rendezvous::record::NodeAddresses;
 use crate::rendezvous::relays::{Loss, RelayManager};
-use crate::rendezvous::shell::command::Probe;
+use crate::rendezvous::shell::command::{PROBE_TIMEOUT, Probe};
 
 /// TCP has no keep-alive here: asking serves as one, as often as QUIC's super-peer side does.
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(55);
+
+/// Nodes other than our relays that are checked at a time.
+const MAX_CHECKED: usize = 16;
 
 pub(super) struct Relaying {
     /// We want to be rung through relays.
@@ -22,6 +26,8 @@ pub(super) struct Relaying {
     manager: RelayManager,
     listeners: Vec<(ListenerId, PeerId)>,
     last_check: Option<Instant>,
+    /// The next relay that turns out to be alive is reason to publish.
+    publish_when_checked: bool,
     /// Nodes with a place reserved here.
     clients: BTreeSet<PeerId>,
 }
@@ -33,6 +39,7 @@ impl Relaying {
             manager: RelayManager::new(seed),
             listeners: Vec::new(),
             last_check: None,
+            publish_when_checked: false,
             clients: BTreeSet::new(),
         }
     }
@@ -47,6 +54,10 @@ impl Relaying {
 
     pub(super) fn network_changed(&mut self, now: Instant) {
         self.manager.network_changed(now);
+    }
+
+    pub(super) fn publish_when_checked(&mut self) {
+        self.publish_when_checked = true;
     }
 
     pub(super) fn held(&self) -> Vec<NodeAddresses> {
@@ -133,6 +144,10 @@ impl Driver {
     pub(super) fn reservation_ended(&mut self, listener: ListenerId, reason: &io::Result<()>) {
         let Some(at) = self.relaying.listeners.iter().position(|(known, _)| *known == listener) else { return };
         let (_, relay) = self.relaying.listeners.swap_remove(at);
+        if self.relaying.manager.is_asking(&relay) && !self.connections.is_connected(&relay) {
+            // The end of what was lost with the former connection; the next one is being made.
+            return;
+        }
         let loss =
             if reason.is_err() && self.connections.is_connected(&relay) { Loss::Refused } else { Loss::Unreachable };
         self.relay_lost(relay, loss);
@@ -156,32 +171,50 @@ impl Driver {
 
     /// Asks every relay whether we are still reserved there: after a sleep, a change of network, before a ring. A dead
     /// QUIC connection shows by itself only after a minute.
-    pub(super) fn check_relays(&mut self) {
+    pub(super) fn check_relays(&mut self, patience: Duration) {
         self.relaying.last_check = Some(Instant::now());
         for NodeAddresses { node, .. } in self.relaying.held() {
-            let net = self.net.clone();
-            tokio::spawn(async move { net.probe(node).await });
+            self.check(node, patience);
+        }
+    }
+
+    fn check(&self, node: PeerId, patience: Duration) {
+        let (net, on) = (self.net.clone(), self.connections.newest(&node));
+        tokio::spawn(async move { net.probe(node, on, patience).await });
+    }
+
+    /// The same of the other nodes that we are connected to: rings and lookups go over them.
+    pub(super) fn check_everybody(&mut self, patience: Duration) {
+        for node in self.connections.nodes().filter(|node| !self.relaying.is_held(node)).take(MAX_CHECKED) {
+            self.check(node, patience);
         }
     }
 
     pub(super) fn keep_tcp_relays_alive(&mut self, now: Instant) {
         let due = self.relaying.last_check.is_none_or(|last| now.duration_since(last) >= TCP_KEEP_ALIVE);
         if due && self.relaying.held().iter().any(|relay| self.connections.is_on_tcp(&relay.node)) {
-            self.check_relays();
+            self.check_relays(PROBE_TIMEOUT);
         }
     }
 
     /// Closing a dead connection makes everything else notice: the reservation ends, queries fail over, the next ring
     /// dials anew.
-    pub(super) fn probed(&mut self, node: PeerId, outcome: Probe) {
+    pub(super) fn probed(&mut self, node: PeerId, on: Option<ConnectionId>, outcome: Probe) {
         let dead = match outcome {
             Probe::Reserved => false,
             Probe::NotReserved => self.relaying.is_held(&node),
             Probe::Silent => true,
         };
+        if outcome == Probe::Reserved && std::mem::take(&mut self.relaying.publish_when_checked) {
+            self.dht.publish_again(Instant::now());
+        }
         if dead {
             tracing::debug!(?outcome, "a super-peer is gone, or has forgotten us");
-            let _ = self.swarm.disconnect_peer_id(node);
+            // Another connection may have taken the place of the one that was asked over.
+            match on {
+                Some(connection) => drop(self.swarm.close_connection(connection)),
+                None => drop(self.swarm.disconnect_peer_id(node)),
+            }
         }
     }
 }
