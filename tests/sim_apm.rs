@@ -258,6 +258,20 @@ fn the_near_voice_alone_stays_as_it_is() {
     }
 }
 
+/// Devices that are muted, or have a gate, deliver zeros.
+#[test]
+fn a_voice_out_of_utter_silence_is_no_noise() {
+    let silence = vec![0.0; 20 * RATE];
+    let mic = near("alice", 6.0, silence.len());
+    for settings in [AEC_AND_NOISE, ApmSettings { noise: Noise::Strong, ..AEC }] {
+        let out = process(settings, &silence, &mic);
+        let talk = seconds(6.0, 16.0);
+        let pesq = quality::pesq_wb_48k(&mic[talk.clone()], &out[talk]).unwrap();
+        println!("after zeros, {settings:?}: PESQ-WB {pesq:.2}");
+        assert!(pesq >= 4.2, "{settings:?}: {pesq:.2}");
+    }
+}
+
 /// A fan at −50 dBFS, 24 dB below the voice.
 #[test]
 fn noise_falls_and_strong_suppression_takes_more() {

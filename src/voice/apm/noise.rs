@@ -10,25 +10,45 @@ use crate::base::{FRAME_SAMPLES, Frame};
 /// WebRTC's NS on three bands: the lowest is filtered, the others follow its upper end.
 ///
 /// Its mildest level: with 12 dB speech alone loses 0.2 MOS (`tests/sim_apm.rs`).
-pub(super) struct StandardNoise(NoiseSuppressor);
+pub(super) struct StandardNoise {
+    suppressor: NoiseSuppressor,
+    hiss: Hiss,
+}
 
 impl StandardNoise {
     pub fn new() -> Self {
-        Self(NoiseSuppressor::new_with_bands(NsConfig { target_level: SuppressionLevel::K6dB }, BANDS))
+        let config = NsConfig { target_level: SuppressionLevel::K6dB };
+        Self { suppressor: NoiseSuppressor::new_with_bands(config, BANDS), hiss: Hiss(1) }
     }
 
     /// Measures the noise.
+    ///
+    /// Silence of all zeros is left out there, so that who begins to speak after it is what the noise is learnt from: PESQ-WB
+    /// of clean speech 3.83 instead of 4.46. With a hiss of −95 dBFS all silence counts.
     pub fn analyze(&mut self, bands: &Bands) {
-        self.0.analyze(&bands[0]);
+        let mut low = bands[0];
+        low.iter_mut().for_each(|sample| *sample += self.hiss.next());
+        self.suppressor.analyze(&low);
     }
 
     pub fn process(&mut self, bands: &mut Bands) {
         let [low, upper @ ..] = bands;
-        self.0.process(low);
-        let gain = self.0.upper_band_gain();
+        self.suppressor.process(low);
+        let gain = self.suppressor.upper_band_gain();
         for (index, band) in upper.iter_mut().enumerate() {
-            self.0.process_upper_band(band, index, gain);
+            self.suppressor.process_upper_band(band, index, gain);
         }
+    }
+}
+
+/// White noise within ±1 of 16 bits, the same each time.
+struct Hiss(u32);
+
+impl Hiss {
+    fn next(&mut self) -> f32 {
+        // Numerical Recipes' linear congruential generator.
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (self.0 >> 8) as f32 / 8_388_608.0 - 1.0
     }
 }
 
