@@ -1,4 +1,4 @@
-//! "Can I be called?" [`examine`] looks at the network and the sound, [`judge`] says what it means, one [`Check`] at a
+//! "Can I be called?" [`examine()`] looks at the network and the sound, [`judge`] says what it means, one [`Check`] at a
 //! time, and a [`Diagnosis`] at the end.
 
 mod cause;
