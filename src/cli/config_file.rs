@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::exit::usage;
-use super::settings::{AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings};
+use super::settings::{
+    AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings, SdpSettings,
+};
 use crate::engine::Failure;
 
 /// Its name inside the profile.
@@ -24,6 +26,7 @@ pub struct ConfigFile {
     pub audio: AudioSettings,
     pub call: CallSettings,
     pub answer: AnswerSettings,
+    pub sdp: SdpSettings,
     pub doctor: DoctorSettings,
     pub demo: DemoSettings,
 }

@@ -208,6 +208,21 @@ settings! {
 }
 
 settings! {
+    /// `[sdp]`: calls by files.
+    SdpSettings, "Call" {
+        /// Hang up after so many seconds of talk [default: talk until somebody hangs up]
+        #[arg(long, value_name = "N")]
+        #[serde(deserialize_with = "text")]
+        seconds: Option<Seconds>,
+        /// Give up when the other file does not come, or the other endpoint does not begin, for so many seconds
+        /// [default: 600]
+        #[arg(long, value_name = "S")]
+        #[serde(deserialize_with = "text")]
+        ring_timeout: Option<Seconds>,
+    }
+}
+
+settings! {
     /// `[doctor]`.
     DoctorSettings, "Doctor" {
         /// Find out how long the router keeps an idle mapping, up to so many seconds; takes as long [default: not tried]

@@ -28,6 +28,7 @@ pub use crate::store::{Contact, HistoryEntry};
 pub use api::{
     CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind,
     LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, Stamped, Summary,
+    name_of_nameless,
 };
 pub use clock::MonotonicClock;
 pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};

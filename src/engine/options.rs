@@ -14,7 +14,8 @@ pub struct Options {
     pub home: PathBuf,
     /// Shown to people we call.
     pub display_name: Option<String>,
-    /// False: no socket is opened; only the address book and history answer (verbs `contacts`, `history`).
+    /// False: nobody is looked for or found; the address book and history answer (verbs `contacts`, `history`), and calls
+    /// that are described by SDP alone have their media sockets.
     pub online: bool,
     /// Publish presence and take calls (`answer`, the client); `call`, `lookup` and `node` do not.
     pub callable: bool,

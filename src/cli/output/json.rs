@@ -99,7 +99,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::Failed(_) => "failure",
         Event::Lagged { .. } => "lagged",
         Event::Stopped => "stopped",
-        Event::CommandFinished { .. } => return None,
+        Event::CommandFinished { .. } | Event::Described { .. } => return None,
     })
 }
 
@@ -116,7 +116,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
             .put("acks", acks)
             .duration("ms", *took),
         Event::SuperPeer { on, reason } => line.put("on", on).put("reason", reason),
-        Event::NetworkChanged | Event::Stopped | Event::CommandFinished { .. } => line,
+        Event::NetworkChanged | Event::Stopped | Event::CommandFinished { .. } | Event::Described { .. } => line,
         Event::Dialing { call, peer } => line.text("call", call).text("peer", peer),
         Event::Ringing { call, took } => line.text("call", call).duration("ring_ms", *took),
         Event::Incoming { call, from, name, known } => {
@@ -125,7 +125,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         Event::Answered { call } => line.text("call", call),
         Event::SafetyWords { call, words } => line.text("call", call).put("words", words),
         Event::Connected { call, peer, ring, answer_to_media, path, audio_t0 } => {
-            let line = line.text("call", call).text("peer", peer).maybe_ms("ring_ms", ring.map(ms_of));
+            let line = line.text("call", call).maybe_text("peer", peer.as_ref()).maybe_ms("ring_ms", ring.map(ms_of));
             let line = path_fields(line.duration("answer_to_media_ms", *answer_to_media), path);
             line.maybe_ms("audio_t0_ms", audio_t0.map(|at| clock.mono_ms(at)))
         }
@@ -145,7 +145,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         Event::NodeStats(node) => node_fields(line, node),
         Event::Ended { call, peer, reason, cause, talked, summary } => line
             .text("call", call)
-            .text("peer", peer)
+            .maybe_text("peer", peer.as_ref())
             .put("reason", reason_name(*reason))
             .number("seconds", Some(talked.as_secs_f64()), 3)
             .object("summary", summary_fields(summary))
@@ -170,7 +170,7 @@ fn path_fields(line: Line, path: &MediaPath) -> Line {
 
 fn stats_fields(line: Line, stats: &PeerStats) -> Line {
     line.text("call", &stats.call)
-        .text("peer", &stats.peer)
+        .maybe_text("peer", stats.peer.as_ref())
         .single("rtt_ms", stats.rtt_ms, 2)
         .single("jitter_ms", stats.jitter_ms, 2)
         .single("loss", stats.loss, 5)
@@ -233,6 +233,10 @@ fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
                     .duration("ms", found.took)
                     .put("requests", &found.requests)
             }),
+        ),
+        Report::Sdp { wrote, kind, file } => (
+            if *wrote { "sdp_written" } else { "sdp_read" },
+            Box::new(move |line| line.put("type", kind).text("file", &file.display())),
         ),
         Report::Devices(devices) => {
             let rows = devices.iter().map(|device| {

@@ -38,6 +38,13 @@ pub enum Report {
         link: Link,
         found: LookupReport,
     },
+    /// A description was put into a file, or found in one.
+    Sdp {
+        wrote: bool,
+        /// "offer" or "answer".
+        kind: &'static str,
+        file: PathBuf,
+    },
     Devices(Vec<DeviceInfo>),
     /// Can I be called? The checks have been told one by one.
     Diagnosis(Box<Diagnosis>),

@@ -2,11 +2,12 @@
 //!
 //! The rooms report by [`DeskInput`]; front ends by [`Command`](super::Command); nothing here blocks. After each input the switchboard
 //! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
-//! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], what a
-//! command does in [`commands`], figures in [`reports`].
+//! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], calls
+//! with endpoints that are not ours in [`foreign`], what a command does in [`commands`], figures in [`reports`].
 
 mod calls;
 mod commands;
+mod foreign;
 mod reconnecting;
 mod reports;
 
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, sleep_until};
 
 use self::calls::LiveCall;
+use self::foreign::Foreign;
 use super::clock::unix_now_s;
 use super::doctor::Asker;
 use super::handle::Backstage;
@@ -121,6 +123,8 @@ pub(super) struct Desk {
 
     switchboard: Switchboard,
     calls: BTreeMap<CallId, LiveCall>,
+    /// Those of `calls` whose other end is not ours.
+    foreign: BTreeMap<CallId, Foreign>,
     sessions: BTreeMap<SessionId, CallId>,
     next_session: u64,
     contacts: Vec<Contact>,
@@ -172,6 +176,7 @@ pub(super) async fn run(furniture: Furniture) {
         wake,
         rendezvous,
         calls: BTreeMap::new(),
+        foreign: BTreeMap::new(),
         sessions: BTreeMap::new(),
         next_session: 1,
         contacts,
@@ -225,6 +230,7 @@ impl Desk {
         every_10_s: &mut Interval,
     ) {
         let timeout = self.switchboard.poll_timeout().map(|(at, _reason)| at);
+        let timeout = timeout.into_iter().chain(self.foreign_timeout()).min();
         // Nothing to check, and nothing to wake up for, without a call.
         let check_at = (!self.calls.is_empty()).then_some(self.checked + CHECK_EVERY);
         tokio::select! {
@@ -238,6 +244,7 @@ impl Desk {
             Some(ask) = asks.recv() => self.answer_ask(ask),
             () = sleep_until(timeout.unwrap_or_else(Instant::now).into()), if timeout.is_some() => {
                 self.switchboard.handle_timeout(Instant::now());
+                self.handle_foreign_timeout(Instant::now());
             }
             () = sleep_until(check_at.unwrap_or_else(Instant::now).into()), if check_at.is_some() => {
                 self.checked = Instant::now();
@@ -362,7 +369,7 @@ impl Desk {
     async fn say_goodbye(&mut self, inputs: &mut mpsc::Receiver<DeskInput>) {
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
         for call in calls {
-            self.switchboard.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());
+            self.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());
         }
         self.drain_switchboard().await;
         let goodbyes = async {
