@@ -198,6 +198,7 @@ const EVENTS: &[(&str, &[Field])] = &[
         ],
     ),
     ("sdp_written", SDP_FILE),
+    ("sdp_awaited", SDP_FILE),
     ("sdp_read", SDP_FILE),
     (
         "demo_result",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::sentences::{self, Quality};
 use super::style::{self, Style};
-use super::{Out, Output, Report, Side, tables};
+use super::{Out, Output, Report, SdpStep, Side, tables};
 use crate::base::{CallId, Person};
 use crate::cli::exit::failure_of;
 use crate::cli::keys;
@@ -361,9 +361,13 @@ impl Output for Human {
                 ));
             }
             Report::Diagnosis(diagnosis) => self.diagnosis(diagnosis),
-            Report::Sdp { wrote, kind, file } => {
-                let did = if *wrote { "Wrote the" } else { "Read the" };
-                self.good(&format!("{did} {kind}: {}.", style.accent(&file.display().to_string())));
+            Report::Sdp { step, kind, file } => {
+                let file = style.accent(&file.display().to_string());
+                match step {
+                    SdpStep::Written => self.good(&format!("Wrote the {kind} for the other endpoint: {file}")),
+                    SdpStep::Awaited => self.step(&format!("Waiting for its {kind}: {file}")),
+                    SdpStep::Read => self.good(&format!("Read its {kind}.")),
+                }
             }
             Report::Devices(devices) => self.plain(&tables::devices(devices, style)),
             Report::Contacts(contacts) => self.plain(&tables::contacts(contacts, style)),

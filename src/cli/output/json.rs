@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::line::{Line, ms_of};
 use super::names::{
     candidate_name, change_name, check_name, filtering_name, kind_name, mapping_name, nat_name, reach_name,
-    reason_name, retry_name, role_name, verdict_name,
+    reason_name, retry_name, role_name, sdp_step_name, verdict_name,
 };
 use super::{DemoResult, Heard, Out, Output, Report, Side};
 use crate::base::Person;
@@ -234,10 +234,9 @@ fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
                     .put("requests", &found.requests)
             }),
         ),
-        Report::Sdp { wrote, kind, file } => (
-            if *wrote { "sdp_written" } else { "sdp_read" },
-            Box::new(move |line| line.put("type", kind).text("file", &file.display())),
-        ),
+        Report::Sdp { step, kind, file } => {
+            (sdp_step_name(*step), Box::new(move |line| line.put("type", kind).text("file", &file.display())))
+        }
         Report::Devices(devices) => {
             let rows = devices.iter().map(|device| {
                 Line::new()

@@ -38,9 +38,9 @@ pub enum Report {
         link: Link,
         found: LookupReport,
     },
-    /// A description was put into a file, or found in one.
+    /// What becomes of a description that is a file.
     Sdp {
-        wrote: bool,
+        step: SdpStep,
         /// "offer" or "answer".
         kind: &'static str,
         file: PathBuf,
@@ -71,6 +71,16 @@ pub enum Report {
     Failure(Failure),
     /// Why our call came to nothing; people have read it in the sentence about its end.
     CallFailure(Failure),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SdpStep {
+    /// We have put it there.
+    Written,
+    /// It is to be put there.
+    Awaited,
+    /// It was there.
+    Read,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::cli::clock;
 use crate::cli::driver::{Action, Driver, Input};
 use crate::cli::exit::{Exit, failure_of};
 use crate::cli::keys::Key;
-use crate::cli::output::{Output, Report};
+use crate::cli::output::{Output, Report, SdpStep};
 use crate::cli::session::Session;
 use crate::cli::settings::SdpSettings;
 use crate::cli::talk::Talk;
@@ -37,7 +37,7 @@ pub async fn run(
     options.audio.ring_device = SinkSpec::Null;
     let mut session = Session::start(options, out)?;
     if side == SdpSide::Answer {
-        session.say(&Report::Note(format!("Waiting for the offer: {}.", exchange.path(Kind::Offer).display())));
+        session.say(&exchange.report(Kind::Offer, SdpStep::Awaited));
     }
     let verb = SdpCall::new(side, exchange, &settings, clock::now());
     session.run(&mut { verb }).await
@@ -110,7 +110,7 @@ impl SdpCall {
             }
             Err(failure) => return fail(failure),
         };
-        let found = Report::Sdp { wrote: false, kind: kind.name(), file: self.exchange.path(kind) };
+        let found = self.exchange.report(kind, SdpStep::Read);
         let command = match talk {
             Some(talk) => {
                 self.step = Step::Talking;
@@ -130,17 +130,15 @@ impl SdpCall {
         if let Err(failure) = self.exchange.write(kind, sdp) {
             return fail(failure);
         }
-        let wrote = Report::Sdp { wrote: true, kind: kind.name(), file: self.exchange.path(kind) };
-        let next = if self.side == SdpSide::Offer {
+        let warning = "This call has no safety words: it is as private as the way on which the two files travel.";
+        let mut said = vec![self.exchange.report(kind, SdpStep::Written), Report::Note(warning.to_owned())];
+        if kind == Kind::Offer {
             (self.step, self.look_at) = (Step::AwaitingFile, now);
-            let answer = self.exchange.path(Kind::Answer);
-            format!("Give it to the other endpoint and put its answer here: {}.", answer.display())
+            said.push(self.exchange.report(Kind::Answer, SdpStep::Awaited));
         } else {
             self.step = Step::Talking;
-            "Give it to the other endpoint, which begins the call then.".to_owned()
-        };
-        let warning = "This call has no safety words: it is as private as the way on which the two files travel.";
-        vec![Action::Say(wrote), Action::Say(Report::Note(next)), Action::Say(Report::Note(warning.to_owned()))]
+        }
+        said.into_iter().map(Action::Say).collect()
     }
 
     fn event(&mut self, event: &Event, now: Instant) -> Vec<Action> {

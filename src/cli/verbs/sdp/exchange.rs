@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::exit::usage;
+use crate::cli::output::{Report, SdpStep};
 use crate::engine::Failure;
 
 /// Longest file that is read, bytes; the engine looks at half as much SDP.
@@ -58,6 +59,11 @@ impl Exchange {
 
     pub fn path(&self, kind: Kind) -> PathBuf {
         self.dir.join(kind.name()).with_extension("json")
+    }
+
+    /// What has become of it, to be told.
+    pub fn report(&self, kind: Kind, step: SdpStep) -> Report {
+        Report::Sdp { step, kind: kind.name(), file: self.path(kind) }
     }
 
     /// Puts our description into its file, which is never seen half.
