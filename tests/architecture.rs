@@ -68,6 +68,7 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
     ("turn_server_proto", &["superpeer/"]),
     ("libp2p", &["rendezvous/"]),
     ("libp2p_stream", &["rendezvous/"]),
+    ("mainline", &["rendezvous/shell/bittorrent.rs"]),
     ("rusqlite", &["store/"]),
     ("interprocess", &["control/"]),
     ("eframe", &["ui/"]),

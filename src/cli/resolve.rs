@@ -65,6 +65,8 @@ fn network_options(said: NetworkSettings) -> Result<NetworkOptions, Failure> {
         listen: said.listen,
         bootstrap: said.bootstrap,
         mdns: !said.no_mdns.unwrap_or(false),
+        mainline: !isolated && !said.no_mainline.unwrap_or(false),
+        mainline_bootstrap: said.mainline_bootstrap.iter().map(ToString::to_string).collect(),
         stun: stun.map_err(|why| unresolved("--stun", &why))?,
         public_stun,
         turn: turn.map_err(|why| unresolved("--turn", &why))?.into_iter().flatten().collect(),

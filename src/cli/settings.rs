@@ -64,6 +64,13 @@ settings! {
         /// Neither look for peers in the local network nor be seen there [default: false]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_mdns: Option<bool>,
+        /// Neither look for a first node in the BitTorrent DHT nor be found there [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_mainline: Option<bool>,
+        /// Enter the BitTorrent DHT through this node; repeatable [default: the nodes that everybody uses]
+        #[arg(long, value_name = "HOST:PORT")]
+        #[serde(deserialize_with = "texts")]
+        mainline_bootstrap: Vec<HostPort>,
         /// Ask this server how we look from outside, instead of super-peers; repeatable [default: none]
         #[arg(long, value_name = "HOST:PORT")]
         #[serde(deserialize_with = "texts")]

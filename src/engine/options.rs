@@ -30,6 +30,10 @@ pub struct NetworkOptions {
     /// Multiaddresses with `/p2p/ID` of first nodes.
     pub bootstrap: Vec<String>,
     pub mdns: bool,
+    /// Look for a first node in the BitTorrent DHT when there is no other, and be found there as a super-peer.
+    pub mainline: bool,
+    /// First nodes of that DHT, as `HOST:PORT`; empty: those that everybody uses.
+    pub mainline_bootstrap: Vec<String>,
     pub stun: Vec<SocketAddr>,
     /// STUN servers of others, as `HOST:PORT`: asked only when no super-peer is there to ask.
     pub public_stun: Vec<String>,

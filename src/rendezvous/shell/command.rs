@@ -1,6 +1,6 @@
 //! What tasks ask of the driver.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use futures::AsyncWriteExt;
@@ -85,6 +85,14 @@ pub(super) enum Command {
         /// The connection that was asked over; `None`: any.
         on: Option<ConnectionId>,
         outcome: Probe,
+    },
+    /// In the BitTorrent DHT somebody is said to be here.
+    Rumours {
+        found: Vec<SocketAddrV4>,
+    },
+    /// We have announced ourselves there, or failed to.
+    Announced {
+        stored: bool,
     },
     Totals {
         reply: oneshot::Sender<Totals>,

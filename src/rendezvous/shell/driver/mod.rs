@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `mod.rs` | the loop, the timers, start and end |
 //! | `connections.rs` | who we are connected to, who wants to be, entering the network |
+//! | `last_resort.rs` | the BitTorrent DHT as the last way in |
 //! | `dht.rs` | lookups, publishing, storing for others |
 //! | `relaying.rs` | our reservations, and those of others here |
 //! | `serving.rs` | streams that others open |
 
 mod connections;
 mod dht;
+mod last_resort;
 mod relaying;
 mod serving;
 
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::connections::Connections;
 use self::dht::Dht;
+use self::last_resort::Rumours;
 use self::relaying::Relaying;
 use self::serving::Serving;
 use super::super::address::{endpoint, is_relayed};
@@ -84,6 +87,7 @@ pub(super) struct Driver {
     dht: Dht,
     relaying: Relaying,
     serving: Serving,
+    rumours: Rumours,
     cache: PeerCache,
     cache_saved: Option<Instant>,
     last_tick: (Instant, u64),
@@ -121,6 +125,7 @@ impl Driver {
             dht: Dht::new(&config, me),
             relaying: Relaying::new(config.person.is_some() && !config.server, random_u64()?),
             serving: Serving::new(&config.limits),
+            rumours: Rumours::new(&config, net.clone()),
             connections: Connections::new(bootstrap, cache.nodes(), now),
             listening: Listening {
                 awaited: Vec::new(),
@@ -201,6 +206,7 @@ impl Driver {
             self.tick(now);
         }
         self.act_on_connections(now);
+        self.act_on_rumours(now);
         self.act_on_relays(now);
         self.act_on_dht(now);
     }
@@ -210,6 +216,7 @@ impl Driver {
             self.listening.ready.is_some().then_some(self.listening.give_up),
             self.leaving.as_ref().map(|leaving| leaving.until),
             self.connections.poll_timeout(),
+            self.rumours.poll_timeout(),
             self.relaying.poll_timeout(),
             self.dht.poll_timeout(),
         ];
@@ -284,6 +291,8 @@ impl Driver {
             }
             Command::Relays { found } => self.tell_relays(found),
             Command::Probed { node, on, outcome } => self.probed(node, on, outcome),
+            Command::Rumours { found } => self.rumoured(found),
+            Command::Announced { stored } => self.rumours.announced(stored, Instant::now()),
             Command::Totals { reply } => {
                 let _ = reply.send(self.totals());
             }
@@ -368,6 +377,7 @@ impl Driver {
             let reason = if on { format!("serving at {}", serving[0]) } else { "no address left to serve at".into() };
             self.tell(RendezvousEvent::SuperPeer { on, reason });
         }
+        self.announce_to_strangers(&serving);
         let addresses = one_for_each_ip(&serving);
         if addresses != self.listening.served_at {
             self.listening.served_at.clone_from(&addresses);
