@@ -54,9 +54,10 @@ fn tone_level(samples: &[f32], rate_hz: u32) -> f32 {
     2.0 * f32::hypot(sine, cosine) / samples.len() as f32
 }
 
-/// The best 100 ms: a busy machine may drop some sound, which changes the phase but not the frequency.
+/// The best whole 100 ms: a busy machine may drop some sound, which changes the phase but not the frequency. A shorter
+/// rest holds no whole number of periods, and its correlation may come out above the tone's amplitude.
 fn best_tone_level(samples: &[f32], rate_hz: u32) -> f32 {
-    samples.chunks(rate_hz as usize / 10).map(|part| tone_level(part, rate_hz)).fold(0.0, f32::max)
+    samples.chunks_exact(rate_hz as usize / 10).map(|part| tone_level(part, rate_hz)).fold(0.0, f32::max)
 }
 
 fn drain(input: &mut Input) -> Vec<f32> {

@@ -15,7 +15,7 @@ use common::netem::Impairment;
 use common::netlab::{Lab, NatKind, Netns, Site, laboratory};
 use common::process::Process;
 use common::staircase::{Climb, climb, write_staircase};
-use common::world::{AUTO, Answering, REACTION, SILENT, START_UP, World, finish, with_files};
+use common::world::{AUTO, Answering, REACTION, SILENT, START_UP, World, entry_options, finish, node_id, with_files};
 
 const NODES: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 20), Ipv4Addr::new(203, 0, 113, 21)];
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,15 +52,14 @@ impl Town {
         let elsewhere = lab.site("rc", Ipv4Addr::new(203, 0, 113, 103), [192, 168, 3], kind);
         let (alice, bob) = (lab.lan_host(&left, "ha", 10), lab.lan_host(&right, "hb", 10));
         let mut world = World::in_laboratory(&hosts[0], NODES[0], &[]);
-        let mut nodes = vec![id_of(&world.node)];
+        let mut nodes = vec![node_id(&world.node)];
         let second = hosts.get(1).map(|host| {
             let listen = [format!("/ip4/{}/udp/4001/quic-v1", NODES[1]), format!("/ip4/{}/tcp/4001", NODES[1])];
             let verb = ["node", "--super-peer", "always", "--listen", &listen[0], "--listen", &listen[1]];
             let mut node = world.launch("node2", verb).inside(Some(host)).start();
             let ready = node.next("ready", START_UP);
-            nodes.push(id_of(&node));
-            let at = ready["listen"].as_array().expect("listen is an array").iter().filter_map(Value::as_str);
-            world.network.extend(at.flat_map(|address| ["--bootstrap".to_owned(), address.to_owned()]));
+            nodes.push(node_id(&node));
+            world.network.extend(entry_options(&ready));
             node
         });
         Self { lab, world, second, nodes, elsewhere, alice, bob }
@@ -87,11 +86,6 @@ impl Town {
         let connected = [alice.next("connected", PATIENCE), bob.process.next("connected", REACTION)];
         Talk { alice, bob, heard, connected }
     }
-}
-
-fn id_of(node: &Process) -> String {
-    let ready = node.events().into_iter().find(|line| line["event"] == "ready").expect("the node is ready");
-    ready["node"].as_str().expect("text").to_owned()
 }
 
 struct Talk {

@@ -17,7 +17,7 @@ use twocans::nat::{Filtering, LikelyPath, Mapping, NatReport, Seen, likely_path}
 use common::machine::measuring;
 use common::netlab::{Lab, NatKind, Netns, laboratory};
 use common::speech::{heard, read_wav, recording};
-use common::world::{AUTO, World, with_files};
+use common::world::{AUTO, World, node_id, with_files};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 /// Pairs at a time: a call's two processes wait most of the time.
@@ -288,8 +288,7 @@ fn every_pair_of_networks_gets_a_call() {
         let lab = Lab::new();
         let host = lab.public_host("node", &[NODE]);
         let mut world = World::in_laboratory(&host, NODE, &[]);
-        let ready = world.node.events().into_iter().find(|line| line["event"] == "ready").expect("the node is ready");
-        let node = ready["node"].as_str().expect("text").to_owned();
+        let node = node_id(&world.node);
         for name in ["alice", "bob"] {
             clip(&world, name);
         }

@@ -13,7 +13,7 @@ use common::machine::measuring;
 use common::netem::Impairment;
 use common::netlab::{Lab, NatKind, Netns, laboratory};
 use common::speech::{assert_heard, pesq_wb, read_wav, recording};
-use common::world::{AUTO, REACTION, SILENT, World, finish, finishes_by_itself, with_files};
+use common::world::{AUTO, REACTION, SILENT, World, finish, finishes_by_itself, node_id, with_files};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -35,8 +35,7 @@ impl Homes {
         let right = lab.site("rb", Ipv4Addr::new(203, 0, 113, 102), [192, 168, 2], right);
         let (alice, bob) = (lab.lan_host(&left, "ha", 10), lab.lan_host(&right, "hb", 10));
         let world = World::in_laboratory(&host, NODE, &[]);
-        let ready = world.node.events().into_iter().find(|line| line["event"] == "ready").expect("the node is ready");
-        let node = ready["node"].as_str().expect("text").to_owned();
+        let node = node_id(&world.node);
         Self { lab, world, node, alice, bob }
     }
 

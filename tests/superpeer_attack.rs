@@ -25,7 +25,7 @@ use common::machine::measuring;
 use common::netlab::{Lab, NatKind, Netns, laboratory};
 use common::skip::{missing_program, skip};
 use common::speech::{assert_heard, recording};
-use common::world::{AUTO, REACTION, World, finish, finishes_by_itself, with_files};
+use common::world::{AUTO, REACTION, World, finish, finishes_by_itself, listens_at, node_id, ready_line, with_files};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 66);
@@ -280,10 +280,8 @@ fn a_super_peer_under_attack_goes_on_relaying_and_opens_no_lan() {
         let alice = Side { name: "alice", host: lab.lan_host(&left, "ha", 10) };
         let bob = Side { name: "bob", host: lab.lan_host(&right, "hb", 10) };
         let world = World::in_laboratory(&host, NODE, &[]);
-        let ready = world.node.events().into_iter().find(|line| line["event"] == "ready").expect("the node is ready");
-        let listen: Vec<String> =
-            ready["listen"].as_array().into_iter().flatten().filter_map(|at| at.as_str().map(str::to_owned)).collect();
-        let peer: PeerId = ready["node"].as_str().expect("text").parse().expect("a node id");
+        let listen = listens_at(&ready_line(&world.node));
+        let peer: PeerId = node_id(&world.node).parse().expect("a node id");
         let pid = world.node.pid();
 
         talk(&world, 0, [&alice, &bob]);

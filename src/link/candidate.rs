@@ -41,12 +41,8 @@ impl LocalCandidate {
 impl fmt::Display for LocalCandidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, address, base, rank } = *self;
-        let (name, letter) = match kind {
-            CandidateKind::Host => ("host", 'h'),
-            CandidateKind::ServerReflexive => ("srflx", 's'),
-            CandidateKind::PeerReflexive => ("prflx", 'p'),
-            CandidateKind::Relayed => ("relay", 'r'),
-        };
+        let name = name_of(kind);
+        let letter = &name[..1];
         write!(f, "{letter}{rank} 1 udp {} {} {} typ {name}", self.priority(), address.ip(), address.port())?;
         match kind {
             CandidateKind::Host => Ok(()),
@@ -56,6 +52,20 @@ impl fmt::Display for LocalCandidate {
             CandidateKind::Relayed => write!(f, " raddr {} rport 9", unspecified_like(address.ip())),
         }
     }
+}
+
+const fn name_of(kind: CandidateKind) -> &'static str {
+    match kind {
+        CandidateKind::Host => "host",
+        CandidateKind::ServerReflexive => "srflx",
+        CandidateKind::PeerReflexive => "prflx",
+        CandidateKind::Relayed => "relay",
+    }
+}
+
+fn kind_named(name: &str) -> Option<CandidateKind> {
+    use CandidateKind::{Host, PeerReflexive, Relayed, ServerReflexive};
+    [Host, ServerReflexive, PeerReflexive, Relayed].into_iter().find(|kind| name_of(*kind) == name)
 }
 
 /// Judges one candidate of the peer; gives it back in the form that the core is to see. `on_loopback`: whether we have a
@@ -75,7 +85,7 @@ pub(super) fn judge_remote(line: &str, on_loopback: bool) -> Result<String, Cand
     let (typ, kind) = (word()?, word()?);
 
     let foundation_is_sound = foundation.len() <= 32 && foundation.bytes().all(is_ice_char);
-    if !foundation_is_sound || typ != "typ" || !["host", "srflx", "prflx", "relay"].contains(&kind) {
+    if !foundation_is_sound || typ != "typ" || kind_named(kind).is_none() {
         return Err(CandidateError::Malformed);
     }
     if component != "1" || !transport.eq_ignore_ascii_case("udp") {
@@ -94,14 +104,7 @@ pub(super) fn judge_remote(line: &str, on_loopback: bool) -> Result<String, Cand
 pub(super) fn essence(line: &str) -> Option<(CandidateKind, SocketAddr)> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let [_, _, _, _, address, port, _, kind, ..] = words[..] else { return None };
-    let kind = match kind {
-        "host" => CandidateKind::Host,
-        "srflx" => CandidateKind::ServerReflexive,
-        "prflx" => CandidateKind::PeerReflexive,
-        "relay" => CandidateKind::Relayed,
-        _ => return None,
-    };
-    Some((kind, SocketAddr::new(address.parse().ok()?, port.parse().ok()?)))
+    Some((kind_named(kind)?, SocketAddr::new(address.parse().ok()?, port.parse().ok()?)))
 }
 
 /// Whether a datagram may be sent to this address because a peer said so.

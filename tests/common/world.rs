@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::contract;
@@ -58,10 +59,9 @@ impl World {
             .inside(host)
             .start();
         let ready = node.next("ready", START_UP);
-        let listen = ready["listen"].as_array().expect("listen is an array").iter();
-        let bootstrap = listen.filter_map(|address| address.as_str()).flat_map(|address| ["--bootstrap", address]);
         let isolated: &[&str] = if host.is_none() { &["--isolated"] } else { &[] };
-        let network = isolated.iter().chain(person_options).copied().chain(bootstrap).map(str::to_owned).collect();
+        let said = isolated.iter().chain(person_options).map(|option| (*option).to_owned());
+        let network = said.chain(entry_options(&ready)).collect();
         Self { node, network, folder }
     }
 
@@ -110,6 +110,27 @@ impl World {
         assert_eq!(self.node.finish(), Some(0), "the node ends properly");
         contract::check("node", &self.node.events());
     }
+}
+
+/// What enters the network at the node that said this when it was ready.
+pub fn entry_options(ready: &Value) -> impl Iterator<Item = String> {
+    listens_at(ready).into_iter().flat_map(|address| ["--bootstrap".to_owned(), address])
+}
+
+/// The addresses of the node that said this when it was ready.
+pub fn listens_at(ready: &Value) -> Vec<String> {
+    let listen = ready["listen"].as_array().expect("listen is an array").iter();
+    listen.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// What a running node said when it was ready.
+pub fn ready_line(node: &Process) -> Value {
+    node.events().into_iter().find(|line| line["event"] == "ready").expect("the node is ready")
+}
+
+/// A running node's own name.
+pub fn node_id(node: &Process) -> String {
+    ready_line(node)["node"].as_str().expect("text").to_owned()
 }
 
 /// In the laboratory documentation addresses are public ones, and nobody is found by mDNS: by the DHT alone.

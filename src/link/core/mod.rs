@@ -17,7 +17,9 @@ use rtc::sansio::Protocol;
 
 use crate::base::{IncomingPacket, OutgoingPacket, PayloadKind, Redacted};
 
-use super::api::{CandidateError, CandidateKind, LinkError, LinkEvent, LinkStats, LocalDescription, Path};
+use super::api::{
+    CandidateError, CandidateKind, DescriptionError, LinkError, LinkEvent, LinkStats, LocalDescription, Path,
+};
 use super::candidate::{MAX_REMOTE_CANDIDATES, essence, judge_remote};
 use super::config::{LinkConfig, Role, Timings, TurnServer};
 use super::dtls::HandshakeGuard;
@@ -314,7 +316,8 @@ impl Core {
         Ok(LocalDescription { sdp, fingerprint, ufrag })
     }
 
-    /// Gives the peer's description to the core, without the candidates, which are returned.
+    /// Gives the peer's description to the core, without the candidates, which are returned. All of a link's descriptions
+    /// are of one certificate.
     fn read_remote(
         &mut self,
         sdp: &str,
@@ -322,6 +325,9 @@ impl Core {
         now: Instant,
     ) -> Result<Vec<String>, LinkError> {
         let announced = Announced { fingerprint: fingerprint_of(sdp)?, ufrag: credentials_of(sdp)?.ufrag };
+        if self.announced.as_ref().is_some_and(|before| before.fingerprint != announced.fingerprint) {
+            return Err(DescriptionError::OtherFingerprint.into());
+        }
         let (rest, candidates) = split_candidates(sdp);
         let description = kind(rest).map_err(core_error)?;
         self.peer.connection.set_remote_description(now, description).map_err(core_error)?;
@@ -329,13 +335,18 @@ impl Core {
         Ok(candidates.into_iter().map(str::to_owned).collect())
     }
 
-    /// Both descriptions are in place. A candidate that is refused does not spoil the others.
+    /// Both descriptions are in place.
     fn begin(&mut self, candidates: Vec<String>) {
         self.phase = Phase::Connecting;
         self.peer.negotiated();
         let early = std::mem::take(&mut self.early_candidates);
         self.remote_candidates = self.remote_candidates.saturating_sub(early.len());
-        for candidate in candidates.into_iter().chain(early) {
+        self.add_all(candidates.into_iter().chain(early));
+    }
+
+    /// A candidate that is refused does not spoil the others.
+    fn add_all(&mut self, candidates: impl IntoIterator<Item = String>) {
+        for candidate in candidates {
             let _ = self.add_candidate(&candidate);
         }
     }

@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use rtc::peer_connection::sdp::RTCSessionDescription;
 
-use super::super::api::{CandidateKind, DescriptionError, LinkError, LinkEvent, LocalDescription};
+use super::super::api::{CandidateKind, LinkError, LinkEvent, LocalDescription};
 use super::super::config::Role;
 use super::super::gather::{GatherEvent, Gatherer};
 use super::super::opening::Openings;
 use super::super::peer::core_error;
-use super::super::sdp::{credentials_of, fingerprint_of, split_candidates};
-use super::{Announced, Core, Phase};
+use super::super::sdp::split_candidates;
+use super::{Core, Phase};
 
 impl Core {
     /// Our offer to begin ICE anew. `bases`: the sockets with which to go on, if they are others than before; with the
@@ -36,18 +36,18 @@ impl Core {
     ) -> Result<LocalDescription, LinkError> {
         self.expect_established(Role::Answerer)?;
         let dead = self.dead_allocation();
-        let candidates = self.read_same_peer(sdp, RTCSessionDescription::offer, now)?;
+        let candidates = self.read_remote(sdp, RTCSessionDescription::offer, now)?;
         let answer = self.peer.connection.create_answer(None).map_err(core_error)?;
         let made = self.begin_anew(answer, bases, dead, now)?;
-        self.add_all(&candidates);
+        self.add_all(candidates);
         Ok(made)
     }
 
     /// Takes the peer's answer to [`Core::restart`]. Checks begin.
     pub(super) fn accept_restart_answer(&mut self, sdp: &str, now: Instant) -> Result<(), LinkError> {
         self.expect_established(Role::Offerer)?;
-        let candidates = self.read_same_peer(sdp, RTCSessionDescription::answer, now)?;
-        self.add_all(&candidates);
+        let candidates = self.read_remote(sdp, RTCSessionDescription::answer, now)?;
+        self.add_all(candidates);
         Ok(())
     }
 
@@ -122,30 +122,6 @@ impl Core {
         let silent = self.phase == Phase::Disconnected;
         let path = self.path().filter(|path| silent && path.local == CandidateKind::Relayed)?;
         Some(*path.local_address.reveal())
-    }
-
-    /// Gives the peer's description to the core, if it is of the same certificate as before; its candidates.
-    fn read_same_peer(
-        &mut self,
-        sdp: &str,
-        kind: fn(String) -> rtc::shared::error::Result<RTCSessionDescription>,
-        now: Instant,
-    ) -> Result<Vec<String>, LinkError> {
-        let announced = Announced { fingerprint: fingerprint_of(sdp)?, ufrag: credentials_of(sdp)?.ufrag };
-        if self.announced.as_ref().is_some_and(|before| before.fingerprint != announced.fingerprint) {
-            return Err(DescriptionError::OtherFingerprint.into());
-        }
-        let (rest, candidates) = split_candidates(sdp);
-        self.peer.connection.set_remote_description(now, kind(rest).map_err(core_error)?).map_err(core_error)?;
-        self.announced = Some(announced);
-        Ok(candidates.into_iter().map(str::to_owned).collect())
-    }
-
-    /// A candidate that is refused does not spoil the others.
-    fn add_all(&mut self, candidates: &[String]) {
-        for candidate in candidates {
-            let _ = self.add_candidate(candidate);
-        }
     }
 
     fn expect_established(&self, role: Role) -> Result<(), LinkError> {

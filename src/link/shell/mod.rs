@@ -190,7 +190,8 @@ impl Link {
     }
 
     /// Closes the link, whoever else holds a handle. When this returns, the messages that were queued, the abort of the
-    /// data channel and DTLS's close_notify have left, three times within 80 ms, and the sockets are closed. Closing a closed link does nothing.
+    /// data channel and DTLS's close_notify have left, three times within 80 ms, and the sockets are closed. Closing a
+    /// closed link does nothing.
     pub async fn close(self) {
         let _ = self.ask(Command::Close).await;
         // The reply comes before the sockets close; the channel ends after.

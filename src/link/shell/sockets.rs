@@ -9,15 +9,13 @@ use tokio::net::UdpSocket;
 
 use super::super::api::LinkError;
 use super::super::config::{Interfaces, LinkConfig};
-use crate::nat::usable_addresses;
+use crate::nat::{binding_indication, usable_addresses};
 
 /// Most sockets of one link; machines with many virtual interfaces have more addresses than are worth a check.
 const MAX_SOCKETS: usize = 8;
 
 /// Our own router, and the next one, where the packet ends.
 const OPENING_HOPS: u32 = 2;
-/// A Binding indication (RFC 8489 §5, RFC 8445 §11), which whoever gets it ignores.
-const BINDING_INDICATION: [u8; 20] = [0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Bound sockets, best first: IPv4 before IPv6, so that candidate priorities are stable.
 pub(super) struct Sockets(Vec<(SocketAddr, UdpSocket)>);
@@ -65,7 +63,7 @@ impl Sockets {
         let Some((_, socket)) = self.0.get(socket) else { return };
         let Ok(usual) = socket.ttl() else { return };
         if socket.set_ttl(OPENING_HOPS).is_ok() {
-            let _ = socket.try_send_to(&BINDING_INDICATION, to);
+            let _ = socket.try_send_to(&binding_indication([0; 12]), to);
             let _ = socket.set_ttl(usual);
         }
     }
