@@ -21,7 +21,7 @@ use common::world::{finishes_by_itself, with_files};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Silence before the speech in the browser's microphone, which listens from the moment it is opened.
-const MICROPHONE_HEAD_S: usize = 8;
+const MICROPHONE_HEAD_S: usize = 12;
 /// Recordings last ten seconds.
 const TALK_S: &str = "22";
 const RATE_HZ: u32 = 48_000;
@@ -182,7 +182,7 @@ fn we_answer_a_browser_that_offers_pictures_too() {
         let connected = ours.next("connected", PATIENCE);
         assert_eq!(connected["remote"], "host", "{connected}");
         let end = Instant::now() + PATIENCE;
-        while state_of(&mut browser)["heard"].as_f64() < Some(20.0) {
+        while state_of(&mut browser)["heard"].as_f64() < Some(25.0) {
             assert!(Instant::now() < end, "the browser hears nothing: {}", state_of(&mut browser));
             std::thread::sleep(Duration::from_millis(500));
         }
