@@ -71,6 +71,7 @@ fn network_options(said: NetworkSettings) -> Result<NetworkOptions, Failure> {
         public_stun,
         turn: turn.map_err(|why| unresolved("--turn", &why))?.into_iter().flatten().collect(),
         relay_only: said.relay_only.unwrap_or(false),
+        port_mapping: !isolated && !said.no_port_mapping.unwrap_or(false),
         super_peer: said.super_peer.map(|mode| mode.0).unwrap_or_default(),
         media_ports: said.media_port.map(|range| range.0),
         isolated,

@@ -90,6 +90,9 @@ settings! {
         /// Send media through relays only, so that the peer never learns our address [default: false]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         relay_only: Option<bool>,
+        /// As a super-peer behind a router, do not have it open a port [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_port_mapping: Option<bool>,
         /// Serve others when we are reachable: auto, always or never [default: auto]
         #[arg(long, value_name = "WHEN")]
         #[serde(deserialize_with = "text")]

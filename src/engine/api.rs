@@ -7,6 +7,7 @@ use super::{Check, Diagnosis, NetworkReport};
 use crate::audio::AudioRole;
 use crate::base::{CallId, EndReason, NodeId, Person};
 use crate::identity::Link;
+use crate::nat::MappedPort;
 use crate::store::{Contact, HistoryEntry};
 
 /// Chosen by the front end; comes back in [`Event::CommandFinished`].
@@ -160,6 +161,8 @@ pub enum Event {
         reason: String,
     },
     NetworkChanged,
+    /// The router lets strangers in at this address, for a super-peer of ours; `None`: no longer.
+    PortMapped(Option<MappedPort>),
     Dialing {
         call: CallId,
         peer: Person,

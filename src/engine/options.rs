@@ -39,6 +39,8 @@ pub struct NetworkOptions {
     pub public_stun: Vec<String>,
     pub turn: Vec<TurnServer>,
     pub relay_only: bool,
+    /// A super-peer behind a router has it open a port (PCP, NAT-PMP, UPnP). Never when isolated.
+    pub port_mapping: bool,
     pub super_peer: SuperPeerMode,
     /// UDP ports for media; `None`: any.
     pub media_ports: Option<RangeInclusive<u16>>,

@@ -44,7 +44,7 @@ pub enum MappingError {
     Refused(String),
 }
 
-/// The first default gateway in Linux's table of IPv4 routes (`/proc/net/route`, proc(5)), with `default_gateways`' lines.
+/// The gateway of a default route as [`default_gateways`](super::outlook::default_gateways) writes it.
 pub(super) fn gateway_of(route: &str) -> Option<Ipv4Addr> {
     let (_interface, gateway) = route.split_once(' ')?;
     let number = u32::from_str_radix(gateway, 16).ok()?;

@@ -10,7 +10,7 @@ use crate::base::{CallId, Person};
 use crate::cli::exit::failure_of;
 use crate::cli::keys;
 use crate::engine::{
-    Check, Diagnosis, EndReason, Event, Failure, MediaPath, PeerStats, Reach, Stamped, Summary, Verdict,
+    Check, Diagnosis, EndReason, Event, Failure, MappedPort, MediaPath, PeerStats, Reach, Stamped, Summary, Verdict,
     name_of_nameless,
 };
 
@@ -247,6 +247,15 @@ impl Output for Human {
                 self.step(&format!("{does}: {reason}."));
             }
             Event::SuperPeer { .. } => {}
+            Event::PortMapped(mapped) if self.show.node => match mapped {
+                Some(MappedPort { external, by, .. }) => {
+                    self.good(&format!(
+                        "The router lets others in at {external} ({by}), for the hash table and ringing."
+                    ));
+                }
+                None => self.warn("The router does not let others in any more."),
+            },
+            Event::PortMapped(_) => {}
             Event::NetworkChanged => self.step("The network has changed; finding the way again."),
             Event::Dialing { call, peer } => {
                 self.peers.insert(*call, *peer);

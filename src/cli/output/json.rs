@@ -76,6 +76,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::PresencePublished { .. } => "presence_published",
         Event::SuperPeer { .. } => "super_peer",
         Event::NetworkChanged => "network_changed",
+        Event::PortMapped(_) => "port_mapping",
         Event::Dialing { .. } => "dialing",
         Event::Ringing { .. } => "ringing",
         Event::Incoming { .. } => "incoming",
@@ -115,6 +116,9 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
             .put("relays", &relays.iter().map(ToString::to_string).collect::<Vec<_>>())
             .put("acks", acks)
             .duration("ms", *took),
+        Event::PortMapped(mapped) => line
+            .maybe_text("external", mapped.as_ref().map(|mapped| &mapped.external))
+            .maybe_text("by", mapped.as_ref().map(|mapped| &mapped.by)),
         Event::SuperPeer { on, reason } => line.put("on", on).put("reason", reason),
         Event::NetworkChanged | Event::Stopped | Event::CommandFinished { .. } | Event::Described { .. } => line,
         Event::Dialing { call, peer } => line.text("call", call).text("peer", peer),

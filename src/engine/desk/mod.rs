@@ -27,6 +27,7 @@ use super::clock::unix_now_s;
 use super::doctor::Asker;
 use super::handle::Backstage;
 use super::link_task::LinkNews;
+use super::ports::Ports;
 use super::relaying::RelayService;
 use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundNews};
@@ -37,7 +38,7 @@ use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
-use crate::nat::NetworkChange;
+use crate::nat::{MappedPort, NetworkChange};
 use crate::rendezvous::{RelayGrant, Rendezvous, RendezvousEvent, RingFailure, Totals};
 use crate::store::{Contact, Store};
 
@@ -85,6 +86,8 @@ pub(super) enum DeskInput {
         call: CallId,
         servers: Vec<SocketAddr>,
     },
+    /// The router has opened a port, or closed it.
+    PortMapped(Option<MappedPort>),
     Sound(SoundNews),
     LookedUp {
         command: super::CommandId,
@@ -147,6 +150,7 @@ pub(super) struct Desk {
     node: Option<NodeId>,
     super_peer: bool,
     relay_service: RelayService,
+    ports: Ports,
     presence_acks: u32,
     diagnosing: bool,
     network: Option<NetworkReport>,
@@ -193,6 +197,7 @@ pub(super) async fn run(furniture: Furniture) {
         node: None,
         super_peer: false,
         relay_service,
+        ports: Ports::default(),
         presence_acks: 0,
         diagnosing: false,
         network: None,
@@ -272,6 +277,12 @@ impl Desk {
             DeskInput::Relay { call, grant } => self.relay_granted(call, grant),
             DeskInput::NetworkChanged(change) => self.network_changed(change, now),
             DeskInput::PublicStun { call, servers } => self.ask_public_stun(call, servers),
+            DeskInput::PortMapped(mapped) => {
+                if let Some(rendezvous) = &self.rendezvous {
+                    rendezvous.set_mapped(mapped.map(|mapped| mapped.external));
+                }
+                self.emit_at(now, Event::PortMapped(mapped));
+            }
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),
@@ -301,7 +312,10 @@ impl Desk {
                 self.super_peer = on;
                 self.emit(Event::SuperPeer { on, reason });
             }
-            RendezvousEvent::Serving { addresses } => self.relay_service.serve(addresses),
+            RendezvousEvent::Serving { addresses } => {
+                self.ports.serve(&addresses, &self.options.network, &self.inbox);
+                self.relay_service.serve(addresses);
+            }
             RendezvousEvent::RelayAsked { from, address, reply } => {
                 reply.send(self.relay_service.answer(&from, address, Instant::now()));
             }
@@ -381,9 +395,13 @@ impl Desk {
             _ = tokio::time::timeout(GOODBYE, goodbyes) => {}
             () = nobody_waits => {}
         }
-        if let Some(rendezvous) = self.rendezvous.take() {
-            rendezvous.shutdown().await;
-        }
+        let mut ports = std::mem::take(&mut self.ports);
+        let leave = async {
+            if let Some(rendezvous) = self.rendezvous.take() {
+                rendezvous.shutdown().await;
+            }
+        };
+        tokio::join!(leave, ports.close());
         self.store.clone().close().await;
     }
 }

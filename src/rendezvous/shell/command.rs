@@ -101,6 +101,10 @@ pub(super) enum Command {
     NetworkChanged {
         lost_way: bool,
     },
+    /// The router leads strangers from here to our QUIC port; `None`: no longer.
+    Mapped {
+        external: Option<SocketAddrV4>,
+    },
     /// Find out which connections are dead.
     Check,
     Shutdown {

@@ -16,7 +16,7 @@ mod relaying;
 mod serving;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -105,6 +105,8 @@ struct Listening {
     told: watch::Sender<Vec<String>>,
     /// Addresses that the user wrote down to the last digit: a super-peer gives them out whatever they look like.
     written_down: Vec<Multiaddr>,
+    /// Where the router lets strangers in.
+    mapped: Option<SocketAddrV4>,
     super_peer: bool,
     /// As last told by [`RendezvousEvent::Serving`].
     served_at: Vec<SocketAddr>,
@@ -134,6 +136,7 @@ impl Driver {
                 addresses: Vec::new(),
                 told: listening,
                 written_down: Vec::new(),
+                mapped: None,
                 super_peer: false,
                 served_at: Vec::new(),
             },
@@ -297,6 +300,10 @@ impl Driver {
                 let _ = reply.send(self.totals());
             }
             Command::NetworkChanged { lost_way } => self.network_changed(lost_way),
+            Command::Mapped { external } => {
+                self.listening.mapped = external;
+                self.update_service();
+            }
             Command::Check => {
                 self.check_relays(SHORT_PROBE_TIMEOUT);
                 self.check_everybody(SHORT_PROBE_TIMEOUT);
@@ -359,7 +366,8 @@ impl Driver {
         if !self.config.server {
             return;
         }
-        let serving = self.service_addresses();
+        let own = self.service_addresses();
+        let serving: Vec<Multiaddr> = own.iter().cloned().chain(self.mapped_address()).collect();
         for address in self.swarm.external_addresses().cloned().collect::<Vec<_>>() {
             if !serving.contains(&address) {
                 self.swarm.remove_external_address(&address);
@@ -378,12 +386,18 @@ impl Driver {
             self.tell(RendezvousEvent::SuperPeer { on, reason });
         }
         self.announce_to_strangers(&serving);
-        let addresses = one_for_each_ip(&serving);
+        let addresses = one_for_each_ip(&own);
         if addresses != self.listening.served_at {
             self.listening.served_at.clone_from(&addresses);
             self.tell(RendezvousEvent::Serving { addresses });
         }
         self.dht.set_reachability(Vec::new(), serving, Instant::now());
+    }
+
+    fn mapped_address(&self) -> Option<Multiaddr> {
+        let external = self.listening.mapped?;
+        let address = Multiaddr::from(*external.ip()).with(Protocol::Udp(external.port())).with(Protocol::QuicV1);
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).is_public(&address).then_some(address)
     }
 
     fn service_addresses(&self) -> Vec<Multiaddr> {
