@@ -13,12 +13,14 @@ use common::foreign::{Foreign, has_python};
 use common::machine::measuring;
 use common::netlab::{Lab, Netns, laboratory};
 use common::process::{Launch, Process};
-use common::speech::{assert_heard, pesq_wb, read_wav, recording};
+use common::speech::{self, pesq_wb, read_wav, recording};
 use common::world::{finishes_by_itself, with_files};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 /// A little more than the recordings last.
 const TALK_S: &str = "12";
+/// Share of the speech that must arrive; 0.95 to 1 does. A peer in Python sends late on a busy machine.
+const HEARD: f32 = 0.8;
 
 /// Two machines, and a folder through which their people exchange files.
 struct Pair {
@@ -64,13 +66,10 @@ impl Pair {
         let (we_hear, they_hear) = (self.file("we_hear.wav"), self.file("they_hear.wav"));
         let pairs = [("bob", "aiortc to twocans", we_hear), ("alice", "twocans to aiortc", they_hear)];
         for (speaker, what, heard) in pairs {
-            let (said, heard) = (recording(speaker), Path::new(&heard));
-            let found = assert_heard(&format!("{name}, {what}"), &said, heard);
-            println!(
-                "{name}, {what}: {:.2} of the speech, PESQ-WB {:.2}",
-                found.share,
-                pesq_wb(&read_wav(&said), &read_wav(heard))
-            );
+            let (said, heard) = (read_wav(&recording(speaker)), read_wav(Path::new(&heard)));
+            let (found, quality) = (speech::heard(&said, &heard), pesq_wb(&said, &heard));
+            assert!(found.share >= HEARD, "{name}, {what}: only part of the speech arrived: {found:?}");
+            println!("{name}, {what}: {:.2} of the speech, PESQ-WB {quality:.2}", found.share);
         }
     }
 }

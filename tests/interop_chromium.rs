@@ -16,7 +16,7 @@ use common::machine::measuring;
 use common::netlab::{Lab, Netns, laboratory};
 use common::process::{Launch, Process};
 use common::skip::{missing_program, skip};
-use common::speech::{assert_heard, pesq_wb, read_wav, recording};
+use common::speech::{self, pesq_wb, read_wav, recording};
 use common::world::{finishes_by_itself, with_files};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MICROPHONE_HEAD_S: usize = 12;
 /// Recordings last ten seconds.
 const TALK_S: &str = "22";
+/// Share of the speech that must arrive; 0.95 to 1 does. A browser on a busy machine drops some of what its own microphone
+/// and loudspeaker bring.
+const HEARD: f32 = 0.8;
 const RATE_HZ: u32 = 48_000;
 
 struct Pair {
@@ -102,8 +105,9 @@ impl Pair {
             [("bob", "browser to twocans", self.file("we_hear.wav")), ("alice", "twocans to browser", they_hear)];
         for (speaker, what, heard) in pairs {
             let said = recording(speaker);
-            let found = assert_heard(&format!("{name}, {what}"), &said, &heard);
-            let quality = pesq_wb(&read_wav(&said), &read_wav(&heard));
+            let (said, heard) = (read_wav(&said), read_wav(&heard));
+            let (found, quality) = (speech::heard(&said, &heard), pesq_wb(&said, &heard));
+            assert!(found.share >= HEARD, "{name}, {what}: only part of the speech arrived: {found:?}");
             println!("{name}, {what}: {:.2} of the speech, PESQ-WB {quality:.2}", found.share);
         }
     }
