@@ -29,6 +29,7 @@ run: ## build twocans and open it; without a screen, run a call on this machine
 test: ## run all tests
 	@.ci/rust
 	@.ci/packages build test
+	@.ci/interop $(TOOLS)
 	@mkdir -p $(TARGET) && rm -f $(TWOCANS_SKIP_LOG)
 	cargo test $(CARGO_FLAGS) --lib --bins
 	cargo test $(CARGO_FLAGS) --doc
@@ -70,6 +71,7 @@ audit: setup ## look for known vulnerabilities; fetches their database from the 
 setup: ## install what the tests and checks need
 	@.ci/rust
 	@.ci/packages build test
+	@.ci/interop $(TOOLS)
 	@command -v cargo-deny >/dev/null \
 		|| cargo install --locked --debug --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny@$(CARGO_DENY_VERSION)
 

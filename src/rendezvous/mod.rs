@@ -17,7 +17,8 @@
 //! This is the only room that names libp2p: its API breaks with every minor release. The core is pure and tested
 //! without a network: [`record`] (the record's format), [`storage`] (what a storing node takes), [`presence`] (when to
 //! publish what), [`search`] (what a lookup believes), [`relays`] (which super-peers to hold), [`address`] (which
-//! addresses to believe), [`cache`] (nodes remembered from last time). Sockets, clocks and tasks live in [`shell`].
+//! addresses to believe), [`cache`] (nodes remembered from last time), [`last_resort`] (the
+//! BitTorrent DHT as the last way in). Sockets, clocks and tasks live in [`shell`].
 //!
 //! A super-peer learns which nodes talk, never who they are; a storing node learns the address that published a
 //! record, never whose record it is.
@@ -26,6 +27,7 @@ mod address;
 mod api;
 mod cache;
 mod config;
+mod last_resort;
 mod limits;
 mod presence;
 mod rate;

@@ -74,7 +74,7 @@ impl Desk {
                     if let Some(live) = self.calls.get_mut(&call) {
                         live.connected_at = Some(at);
                     }
-                    self.switchboard.handle_link(call, CallNews::FirstAudio, at);
+                    self.tell_machine(call, CallNews::FirstAudio, at);
                 }
             }
             VoiceNews::Report { key, report } => {
