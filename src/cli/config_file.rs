@@ -131,6 +131,7 @@ no-public-stun = true
 turn = ["turn:a:b@192.0.2.1:3478"]
 relay-only = false
 super-peer = "always"
+presence-refresh = 600
 media-port = "40000-40100"
 isolated = true
 treat-as-public = ["192.0.2.0/24"]
