@@ -15,6 +15,6 @@ pub use ids::{CallId, NodeId, ParsePersonError, Person};
 pub use media::{FRAME_MS, FRAME_SAMPLES, Frame, MediaTime, SAMPLE_RATE_HZ, SampleCount, SeqNo, dbfs_from_mean_square};
 pub use packet::{IncomingPacket, OutgoingPacket, PayloadKind};
 pub use range::IpRange;
-pub use rate::{Rate, RateTable};
+pub use rate::{Rate, RateTable, source_of};
 pub use reason::EndReason;
 pub use redacted::Redacted;

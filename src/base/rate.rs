@@ -1,6 +1,7 @@
 //! Token buckets, one per source.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// A token bucket: `burst` at once, then one every `interval`.
@@ -16,9 +17,20 @@ impl Rate {
     }
 }
 
-/// Sources remembered at a time. A full bucket says nothing and is forgotten first; if none is full, the oldest one
-/// goes, which gives its owner a fresh burst: an attacker with that many sources has that many bursts anyway.
+/// Sources remembered at a time. A full bucket says nothing and is forgotten first; if too few are full, those that miss
+/// least are forgotten as well, a quarter of all at once, which gives their owners a fresh burst: an attacker with that
+/// many sources has that many bursts anyway, and must not have the whole table searched for every packet.
 const MAX_SOURCES: usize = 16 * 1024;
+const KEPT_SOURCES: usize = MAX_SOURCES * 3 / 4;
+
+/// Whom a limit per address counts together: one IPv4 address, or one IPv6 network (/64), in which everybody can have
+/// as many addresses as they like.
+pub fn source_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
+    }
+}
 
 /// How much each source has used lately.
 #[derive(Debug)]
@@ -48,13 +60,20 @@ impl<K: Ord + Clone> RateTable<K> {
 
     fn forget_some(&mut self, now: Instant) {
         self.full_at.retain(|_, full_at| *full_at > now);
-        if self.full_at.len() < MAX_SOURCES {
+        if self.full_at.len() <= KEPT_SOURCES {
             return;
         }
-        let fullest = self.full_at.iter().min_by_key(|(_, full_at)| **full_at).map(|(source, _)| source.clone());
-        if let Some(source) = fullest {
-            self.full_at.remove(&source);
-        }
+        let mut moments: Vec<Instant> = self.full_at.values().copied().collect();
+        let surplus = moments.len() - KEPT_SOURCES;
+        let (_, last_to_go, _) = moments.select_nth_unstable(surplus - 1);
+        let last_to_go = *last_to_go;
+        // Of those that are full at the same moment no more go than must.
+        let mut left = surplus;
+        self.full_at.retain(|_, full_at| {
+            let goes = left > 0 && *full_at <= last_to_go;
+            left -= usize::from(goes);
+            !goes
+        });
     }
 }
 
@@ -82,5 +101,27 @@ mod tests {
             assert!(table.take(&source, now));
         }
         assert!(table.full_at.len() <= MAX_SOURCES);
+    }
+
+    #[test]
+    fn a_flood_of_sources_does_not_free_the_one_that_floods() {
+        let mut table = RateTable::new(Rate::new(10, Duration::from_secs(10)));
+        let now = Instant::now();
+        while table.take(&0, now) {}
+        for source in 1..MAX_SOURCES * 3 {
+            table.take(&source, now);
+            assert!(table.full_at.len() <= MAX_SOURCES);
+        }
+        assert!(!table.take(&0, now), "it misses most, so it is remembered longest");
+        assert!(table.full_at.len() >= KEPT_SOURCES);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_source() {
+        let at = |text: &str| source_of(text.parse().unwrap());
+        assert_eq!(at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::7"));
+        assert_ne!(at("2001:db8:1:2::1"), at("2001:db8:1:3::1"));
+        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
+        assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
     }
 }

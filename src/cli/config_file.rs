@@ -137,6 +137,7 @@ turn = ["turn:a:b@192.0.2.1:3478"]
 relay-only = false
 no-port-mapping = true
 super-peer = "always"
+presence-refresh = 600
 media-port = "40000-40100"
 isolated = true
 treat-as-public = ["192.0.2.0/24"]

@@ -73,6 +73,7 @@ fn network_options(said: NetworkSettings) -> Result<NetworkOptions, Failure> {
         relay_only: said.relay_only.unwrap_or(false),
         port_mapping: !isolated && !said.no_port_mapping.unwrap_or(false),
         super_peer: said.super_peer.map(|mode| mode.0).unwrap_or_default(),
+        presence_refresh: said.presence_refresh.map(|refresh| refresh.0),
         media_ports: said.media_port.map(|range| range.0),
         isolated,
         treat_as_public: said.treat_as_public,

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::config_file::{text, texts};
 use super::values::{
-    AutoOff, Bitrate, Callers, DeviceFrames, Dred, FrameMs, HostPort, Ns, PortRange, Red, Seconds, SuperPeer,
-    TransmitWhen, Turn,
+    AutoOff, Bitrate, Callers, DeviceFrames, Dred, FrameMs, HostPort, Ns, PortRange, PresenceRefresh, Red, Seconds,
+    SuperPeer, TransmitWhen, Turn,
 };
 use crate::engine::{SinkSpec, SourceSpec};
 
@@ -97,6 +97,10 @@ settings! {
         #[arg(long, value_name = "WHEN")]
         #[serde(deserialize_with = "text")]
         super_peer: Option<SuperPeer>,
+        /// Renew the presence record this often, seconds: 60 to 1500 [default: 1500]
+        #[arg(long, value_name = "S")]
+        #[serde(deserialize_with = "text")]
+        presence_refresh: Option<PresenceRefresh>,
         /// UDP ports for media [default: any]
         #[arg(long, value_name = "MIN-MAX")]
         #[serde(deserialize_with = "text")]

@@ -278,6 +278,21 @@ impl FromStr for Bitrate {
     }
 }
 
+/// Between two renewals of the presence record: it is believed for an hour, and one renewal may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresenceRefresh(pub Duration);
+
+impl FromStr for PresenceRefresh {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(seconds @ 60..=1500) => Ok(Self(Duration::from_secs(seconds))),
+            _ => Err("the presence record is renewed every 60 to 1500 seconds".into()),
+        }
+    }
+}
+
 /// Frames per device callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceFrames(pub u32);
@@ -330,6 +345,7 @@ mod tests {
         assert_eq!("32k".parse(), Ok(Bitrate(32_000)));
         refused::<Bitrate>(&["", "k", "5999", "510001", "99999999k", "-1"]);
         refused::<DeviceFrames>(&["0", "31", "16385", "x"]);
+        refused::<PresenceRefresh>(&["59", "1501", "2.5", "-60", ""]);
         refused::<FrameMs>(&["", "15", "20 ms"]);
         assert_eq!("40".parse(), Ok(FrameMs(FrameLength::Ms(40))));
         assert_eq!("0".parse(), Ok(Red(Redundancy::Off)));

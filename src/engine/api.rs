@@ -75,6 +75,10 @@ pub enum CommandKind {
     Lookup {
         person: Person,
     },
+    /// This person's contact is on screen, or none is: a dial that follows rings sooner.
+    LookAt {
+        person: Option<Person>,
+    },
     /// Finishes with [`Reply::Contacts`]: the whole address book.
     ListContacts,
     AddContact {

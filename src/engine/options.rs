@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::audio::{SinkSpec, SourceSpec};
 use crate::link::TurnServer;
@@ -42,6 +43,8 @@ pub struct NetworkOptions {
     /// A super-peer behind a router has it open a port (PCP, NAT-PMP, UPnP). Never when isolated.
     pub port_mapping: bool,
     pub super_peer: SuperPeerMode,
+    /// Between two renewals of the presence record, 1 to 25 minutes; `None`: 25.
+    pub presence_refresh: Option<Duration>,
     /// UDP ports for media; `None`: any.
     pub media_ports: Option<RangeInclusive<u16>>,
     /// Loopback only: no packet leaves the machine.

@@ -118,6 +118,7 @@ fn rendezvous_config(options: &Options, profile: &Profile, me: &PersonKey) -> Re
         isolated: network.isolated,
         server,
         treat_as_public: network.treat_as_public.clone(),
+        presence_refresh: network.presence_refresh.unwrap_or(RendezvousConfig::PRESENCE_REFRESH),
         peer_cache: Some(profile.peer_cache()),
         limits: Limits::default(),
     }

@@ -103,6 +103,11 @@ pub struct Totals {
     /// Bytes in streams, before encryption and framing, both kinds of transport together.
     pub tx_bytes: u64,
     pub rx_bytes: u64,
+    /// Connections opened by this node, and by others to it.
+    pub dialled: u32,
+    pub visited: u32,
+    /// Requests of the DHT that this node has answered.
+    pub answered: u32,
     /// Connections that are open.
     pub connections: u32,
     /// Nodes with a place reserved here (super-peer).

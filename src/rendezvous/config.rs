@@ -1,6 +1,7 @@
 //! What a node is told at its start.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Limits;
 use crate::identity::PersonKey;
@@ -28,9 +29,17 @@ pub struct RendezvousConfig {
     pub server: bool,
     /// Laboratory: these ranges (CIDR) count as public addresses.
     pub treat_as_public: Vec<String>,
+    /// Between two renewals of the presence record, give or take an eighth. Well below the hour for which a record is
+    /// believed: one failed renewal must not make anybody vanish.
+    pub presence_refresh: Duration,
     /// Where nodes are remembered from one start to the next; `None`: nowhere.
     pub peer_cache: Option<PathBuf>,
     pub limits: Limits,
+}
+
+impl RendezvousConfig {
+    /// What a client does unless told otherwise.
+    pub const PRESENCE_REFRESH: Duration = Duration::from_secs(25 * 60);
 }
 
 impl Default for RendezvousConfig {
@@ -46,6 +55,7 @@ impl Default for RendezvousConfig {
             isolated: false,
             server: false,
             treat_as_public: Vec::new(),
+            presence_refresh: Self::PRESENCE_REFRESH,
             peer_cache: None,
             limits: Limits::default(),
         }

@@ -1,5 +1,6 @@
 //! Every figure that bounds what a node does, in one table. Tests run what ships.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::base::Rate;
@@ -31,9 +32,13 @@ pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const KAD_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// A whole Kademlia query. Nobody waits for its end on the way to a ring.
 pub(super) const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests of one query in flight (Kademlia's alpha). With 3 of 10 nodes frozen, all of the first ten are in one
-/// query of 170 000; of the first six it would be one of 1400, and each of those costs [`KAD_REQUEST_TIMEOUT`].
-pub(super) const KAD_ALPHA: usize = 10;
+/// Requests of one query in flight (Kademlia's alpha). With half of the nodes that are known gone or frozen, all of the
+/// first sixteen are so in one query of 65 000; of the first ten it would be one of 1000, and each of those costs
+/// [`KAD_REQUEST_TIMEOUT`].
+pub(super) const KAD_ALPHA: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+/// A lookup that has found nothing ends when so many of the closest nodes have answered: twice as many as a record is
+/// laid on, because those next to the key may be somebody's who hides it.
+pub(super) const LOOKUP_WIDTH: NonZeroUsize = NonZeroUsize::new(40).unwrap();
 
 /// QUIC keep-alives: the client's hold NAT mappings open (30 s is the shortest common one), the super-peer's only find
 /// dead clients. The idle timeout must be the same on both sides, because the lower one applies.

@@ -17,8 +17,9 @@
 //! This is the only room that names libp2p: its API breaks with every minor release. The core is pure and tested
 //! without a network: [`record`] (the record's format), [`storage`] (what a storing node takes), [`presence`] (when to
 //! publish what), [`search`] (what a lookup believes), [`relays`] (which super-peers to hold), [`address`] (which
-//! addresses to believe), [`cache`] (nodes remembered from last time), [`last_resort`] (the
-//! BitTorrent DHT as the last way in). Sockets, clocks and tasks live in [`shell`].
+//! addresses to believe), [`cache`] (nodes remembered from last time), [`known`] (people found lately), [`upkeep`] (when
+//! to look after the routing table), [`last_resort`] (the BitTorrent DHT as the last way in). Sockets, clocks and tasks live in
+//! [`shell`].
 //!
 //! A super-peer learns which nodes talk, never who they are; a storing node learns the address that published a
 //! record, never whose record it is.
@@ -27,6 +28,7 @@ mod address;
 mod api;
 mod cache;
 mod config;
+mod known;
 mod last_resort;
 mod limits;
 mod presence;
@@ -37,6 +39,7 @@ mod relays;
 mod search;
 mod shell;
 mod storage;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -48,4 +51,4 @@ pub use api::{
 pub use config::{NodeKey, RendezvousConfig};
 pub use limits::Limits;
 pub use relay::{RelayAnswer, RelayOffer};
-pub use shell::{RelayClient, RelayReply, Rendezvous, SignalReceiver, SignalSender, SignalStream};
+pub use shell::{Preparation, RelayClient, RelayReply, Rendezvous, SignalReceiver, SignalSender, SignalStream};

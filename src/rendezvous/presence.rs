@@ -20,15 +20,15 @@ use super::record::{self, NONCE, NodeAddresses, Presence, record_key};
 use super::search::periods;
 use crate::identity::{BlindedKey, BlindedPerson, Period, PersonKey};
 
-/// Refresh well before [`RECORD_TTL`] ends: one failed refresh must not make anybody vanish.
-const REFRESH: Duration = Duration::from_secs(25 * 60);
-const REFRESH_JITTER: Duration = Duration::from_secs(3 * 60);
+/// The refresh comes early or late by up to 12 %: people whose machines start together must not publish together.
+const JITTER_STEPS: u32 = 1024;
 /// Relays come one after the other at the start; no more than one publication per second.
 const SHORTEST_GAP: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
-/// A record on fewer nodes than Kademlia's k is published again when more nodes show up, ever more slowly: in a network
-/// that grows from nothing, the nodes that took it soon are not the closest ones any more.
-const ENOUGH_ACKS: u32 = 20;
+/// A record on fewer nodes than these (Kademlia's k is 20, and some may fail) is published again when more nodes show
+/// up, ever more slowly: in a network that grows from nothing, the nodes that took it soon are not the closest ones any
+/// more.
+pub(super) const ENOUGH_ACKS: u32 = 15;
 const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
 
 /// A record to store: its key and value.
@@ -55,6 +55,7 @@ pub(super) struct Draw {
 pub(super) struct Publisher {
     me: PersonKey,
     node: PeerId,
+    refresh: Duration,
     reach: Reachability,
     state: State,
     last_seq: u64,
@@ -80,10 +81,12 @@ struct Reachability {
 }
 
 impl Publisher {
-    pub(super) fn new(me: PersonKey, node: PeerId) -> Self {
+    /// `refresh`: between two publications that say the same.
+    pub(super) fn new(me: PersonKey, node: PeerId, refresh: Duration) -> Self {
         Self {
             me,
             node,
+            refresh,
             reach: Reachability::default(),
             state: State::Silent,
             last_seq: 0,
@@ -153,7 +156,8 @@ impl Publisher {
         let until = if again {
             self.earliest(now)
         } else if acks > 0 {
-            now + REFRESH - REFRESH_JITTER + REFRESH_JITTER.mul_f64((draw.jitter % 1024) as f64 / 512.0)
+            let jitter = self.refresh * 6 / 25 * (draw.jitter % u64::from(JITTER_STEPS)) as u32 / JITTER_STEPS;
+            now + self.refresh * 22 / 25 + jitter
         } else {
             now + backoff(self.failures, RETRY, LONGEST_RETRY, draw.jitter)
         };
@@ -229,6 +233,7 @@ mod tests {
     use super::*;
     use crate::rendezvous::record::open;
 
+    const REFRESH: Duration = Duration::from_secs(25 * 60);
     const DRAW: Draw = Draw { nonces: [[1; NONCE], [2; NONCE]], jitter: 512 };
     const NOON_MS: u64 = (20_000 * 86_400 + 43_200) * 1000;
 
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_somebody_can_ring() {
-        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random());
+        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random(), REFRESH);
         assert_eq!(publisher.poll_timeout(), None);
         assert_eq!(publisher.poll_publication(Instant::now(), NOON_MS, &DRAW), None);
         assert_eq!(publisher.withdraw(NOON_MS, &DRAW), vec![]);
@@ -257,7 +262,7 @@ mod tests {
     fn published_refreshed_and_withdrawn_with_rising_numbers() {
         let me = PersonKey::from_seed(&[1; 32]);
         let node = PeerId::random();
-        let mut publisher = Publisher::new(me.clone(), node);
+        let mut publisher = Publisher::new(me.clone(), node, REFRESH);
         let start = Instant::now();
         let relays = vec![relay(1), relay(2)];
         publisher.set_reachability(relays.clone(), vec![], start);
@@ -281,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_change_is_published_at_once_but_one_at_a_time() {
-        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random());
+        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random(), REFRESH);
         let start = Instant::now();
         publisher.set_reachability(vec![relay(1)], vec![], start);
         publisher.poll_publication(start, NOON_MS, &DRAW).unwrap();
@@ -301,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_publication_that_nobody_stored_is_tried_again_ever_more_slowly() {
-        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random());
+        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random(), REFRESH);
         let mut now = Instant::now();
         publisher.set_reachability(vec![relay(1)], vec![], now);
         let mut gaps = vec![];
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_record_on_too_few_nodes_is_published_again_when_more_come() {
-        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random());
+        let mut publisher = Publisher::new(PersonKey::from_seed(&[1; 32]), PeerId::random(), REFRESH);
         let start = Instant::now();
         publisher.somebody_came(start);
         assert_eq!(publisher.poll_timeout(), None);
@@ -336,7 +341,7 @@ mod tests {
     #[test]
     fn near_midnight_both_days_are_published_and_withdrawn() {
         let me = PersonKey::from_seed(&[1; 32]);
-        let mut publisher = Publisher::new(me.clone(), PeerId::random());
+        let mut publisher = Publisher::new(me.clone(), PeerId::random(), REFRESH);
         let (start, midnight_ms) = (Instant::now(), 20_000 * 86_400_000);
         publisher.set_reachability(vec![relay(1)], vec![], start);
         let before = publisher.poll_publication(start, midnight_ms - 60_000, &DRAW).unwrap();
@@ -349,7 +354,7 @@ mod tests {
     #[test]
     fn on_the_lan_only_the_owner_answers() {
         let (me, other) = (PersonKey::from_seed(&[1; 32]), PersonKey::from_seed(&[2; 32]));
-        let mut publisher = Publisher::new(me.clone(), PeerId::random());
+        let mut publisher = Publisher::new(me.clone(), PeerId::random(), REFRESH);
         let key = |who: &PersonKey| BlindedKey::derive(who, Period::of(NOON_MS / 1000)).public();
         assert_eq!(publisher.answer(&[key(&other)], NOON_MS, &DRAW), None);
         let value = publisher.answer(&[key(&other), key(&me)], NOON_MS, &DRAW).unwrap();

@@ -24,6 +24,10 @@ impl Search {
         Some(Self { person, targets, newest: None })
     }
 
+    pub(super) fn person(&self) -> Person {
+        self.person
+    }
+
     /// The keys under which the person's record may lie: one, or two near midnight (UTC).
     pub(super) fn targets(&self) -> &[BlindedPerson] {
         &self.targets

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::limits::Limits;
-use crate::base::{NodeId, RateTable};
+use crate::base::{NodeId, RateTable, source_of};
 
 /// 144 bits of the HMAC, so that the text needs no padding.
 const PASSWORD_BYTES: usize = 18;
@@ -112,19 +112,11 @@ impl Issuer {
     /// Credentials for the node that asks, from `address` if that is known. Node ids cost nothing to make, so both are
     /// rated.
     pub fn issue(&mut self, requester: &NodeId, address: Option<IpAddr>, now: Instant) -> Result<Credentials, Refusal> {
-        let by_address = address.is_none_or(|address| self.per_address.take(&source(address), now));
+        let by_address = address.is_none_or(|address| self.per_address.take(&source_of(address), now));
         if !by_address || !self.per_node.take(requester, now) {
             return Err(Refusal::TooOften);
         }
         self.secret.make(requester, self.lifetime, now).ok_or(Refusal::TooOften)
-    }
-}
-
-/// Whom a limit per address counts together: one IPv4 address, or one IPv6 network.
-pub(super) fn source(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
     }
 }
 

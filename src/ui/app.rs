@@ -12,6 +12,7 @@ use qrcode::{Color, QrCode};
 use super::screens;
 use super::theme::{self, QR_GROUND, QR_INK, palette, space};
 use super::words;
+use crate::base::Person;
 use crate::engine::name_of_nameless;
 use crate::engine::{CallPhase, CallSide, CommandKind, EndReason, Engine, Event, Events, Snapshot, SnapshotCall};
 use crate::identity::Link;
@@ -31,6 +32,8 @@ pub struct App {
     copied_at: Option<f64>,
     pub dial_text: String,
     pub focus_dial: bool,
+    /// Whom the user looked at last: they may be called next.
+    looked_at: Option<Person>,
     /// How the last call ended or what went wrong, and whether it is a worry.
     pub notice: Option<(String, bool)>,
     /// Of the running call; shown until it ends.
@@ -52,6 +55,7 @@ impl App {
             copied_at: None,
             dial_text: String::new(),
             focus_dial: false,
+            looked_at: None,
             notice: None,
             safety_words: String::new(),
         }
@@ -61,6 +65,14 @@ impl App {
     pub fn send(&mut self, kind: CommandKind) {
         if let Err(why) = self.engine.send(kind) {
             self.notice = Some((words::sentence(&why.to_string()), true));
+        }
+    }
+
+    /// Tells the engine who may be called next, whenever that changes.
+    pub fn look_at(&mut self, person: Person) {
+        if self.looked_at != Some(person) {
+            self.looked_at = Some(person);
+            self.send(CommandKind::LookAt { person: Some(person) });
         }
     }
 

@@ -134,7 +134,7 @@ pub fn node_id(node: &Process) -> String {
 }
 
 /// In the laboratory documentation addresses are public ones, and nobody is found by mDNS: by the DHT alone.
-const LABORATORY: [&str; 3] = ["--no-mdns", "--treat-as-public", "203.0.113.0/24"];
+pub const LABORATORY: [&str; 3] = ["--no-mdns", "--treat-as-public", "203.0.113.0/24"];
 
 /// Options of somebody who takes every call at once.
 pub const AUTO: [&str; 3] = ["--auto", "--from", "anyone"];

@@ -52,7 +52,8 @@ pub(super) struct LiveCall {
     pub tally: Tally,
     /// What to do about the loss and the queue that the peer reports.
     pub resilience: Resilience,
-    /// Over the last second, with UDP and IP headers.
+    /// Audio packets, and all bits with UDP and IP headers, of the last second.
+    pub sent_packets: u32,
     pub sent_bps: f32,
     /// Of the packets we send, as last told.
     pub ptime_ms: Option<u32>,
@@ -131,6 +132,7 @@ impl Desk {
             stats: None,
             tally: Tally::default(),
             resilience: Resilience::new(resilience_settings(&self.options.audio)),
+            sent_packets: 0,
             sent_bps: 0.0,
             ptime_ms: None,
             last: LastCounters::default(),
@@ -432,7 +434,8 @@ impl Desk {
             CallEvent::PeerHeld(held) => self.emit_at(now, Event::Held { call, by_peer: true, held }),
             CallEvent::Quality(quality) => {
                 let Quality { fraction_lost, mean_burst, queue_ms, .. } = quality;
-                let report = PathReport { fraction_lost, mean_burst, queue_ms, sent_bps: live.sent_bps };
+                let (packets, sent_bps) = (live.sent_packets, live.sent_bps);
+                let report = PathReport { packets, fraction_lost, mean_burst, queue_ms, sent_bps };
                 let before = live.resilience.protection();
                 let protection = live.resilience.update(&report);
                 if let Some(sound) = self.sound.as_ref().filter(|_| protection != before) {

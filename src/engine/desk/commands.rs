@@ -43,6 +43,11 @@ impl Desk {
                 Err(failure) => Err(failure),
             },
             CommandKind::Diagnose { mapping_lifetime } => return self.diagnose(Asker::Command(id), mapping_lifetime),
+            CommandKind::LookAt { person } => {
+                let rendezvous = self.rendezvous.as_ref();
+                self.looked_at = person.zip(rendezvous).map(|(person, rendezvous)| rendezvous.prepare(person));
+                Ok(Reply::Done)
+            }
             CommandKind::ListContacts => Ok(Reply::Contacts(self.contacts.clone())),
             CommandKind::AddContact { link, name } => self.add_contact(link, name).await,
             CommandKind::RenameContact { person, name } => {

@@ -39,7 +39,7 @@ use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
 use crate::nat::{MappedPort, NetworkChange};
-use crate::rendezvous::{RelayGrant, Rendezvous, RendezvousEvent, RingFailure, Totals};
+use crate::rendezvous::{Preparation, RelayGrant, Rendezvous, RendezvousEvent, RingFailure, Totals};
 use crate::store::{Contact, Store};
 
 /// Reports waiting for the desk. A room that finds it full waits; the desk never waits for a room.
@@ -153,6 +153,8 @@ pub(super) struct Desk {
     ports: Ports,
     presence_acks: u32,
     diagnosing: bool,
+    /// Keeps the way to whose contact is on screen warm.
+    looked_at: Option<Preparation>,
     network: Option<NetworkReport>,
     /// When the ways were checked last.
     checked: Instant,
@@ -200,6 +202,7 @@ pub(super) async fn run(furniture: Furniture) {
         ports: Ports::default(),
         presence_acks: 0,
         diagnosing: false,
+        looked_at: None,
         network: None,
         checked: Instant::now(),
         stopping: false,
@@ -395,6 +398,7 @@ impl Desk {
             _ = tokio::time::timeout(GOODBYE, goodbyes) => {}
             () = nobody_waits => {}
         }
+        self.looked_at = None;
         let mut ports = std::mem::take(&mut self.ports);
         let leave = async {
             if let Some(rendezvous) = self.rendezvous.take() {

@@ -1,7 +1,5 @@
 //! The libp2p protocols of a node, put together and configured.
 
-use std::num::NonZeroUsize;
-
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
@@ -11,7 +9,8 @@ use libp2p::{StreamProtocol, connection_limits, identify, kad, mdns, relay};
 use tokio::sync::mpsc;
 
 use super::super::limits::{
-    IDLE_CONNECTION, KAD_ALPHA, KAD_QUERY_TIMEOUT, KAD_REQUEST_TIMEOUT, Limits, MAX_RECORD_BYTES, RECORD_TTL,
+    IDLE_CONNECTION, KAD_ALPHA, KAD_QUERY_TIMEOUT, KAD_REQUEST_TIMEOUT, LOOKUP_WIDTH, Limits, MAX_RECORD_BYTES,
+    RECORD_TTL,
 };
 use super::super::{RendezvousConfig, RendezvousError, RendezvousEvent};
 use super::streams;
@@ -110,23 +109,23 @@ fn kademlia(key: &Keypair, config: &RendezvousConfig) -> kad::Behaviour<MemorySt
     settings
         .set_record_filtering(kad::StoreInserts::FilterBoth)
         .set_kbucket_inserts(kad::BucketInserts::Manual)
-        .set_caching(kad::Caching::Disabled)
+        // Nothing is written back to the nodes that lack a record, but our own publications want to know them.
+        .set_caching(kad::Caching::Enabled { max_peers: 64 })
         .set_record_ttl(Some(RECORD_TTL))
         .set_replication_interval(None)
         .set_publication_interval(None)
         .set_provider_publication_interval(None)
-        .set_periodic_bootstrap_interval(Some(if config.server { SERVER_BOOTSTRAP } else { CLIENT_BOOTSTRAP }))
+        // Each would look up all buckets, hundreds of connections: see `upkeep`.
+        .set_periodic_bootstrap_interval(None)
         .set_query_timeout(KAD_QUERY_TIMEOUT)
         .set_substreams_timeout(KAD_REQUEST_TIMEOUT)
-        .set_parallelism(NonZeroUsize::new(KAD_ALPHA).unwrap_or(NonZeroUsize::MIN));
+        .set_parallelism(KAD_ALPHA)
+        // Only lookups go by it: publishing names its own width.
+        .set_replication_factor(LOOKUP_WIDTH);
     let mut kad = kad::Behaviour::with_config(me, store, settings);
     kad.set_mode(Some(if config.server { kad::Mode::Server } else { kad::Mode::Client }));
     kad
 }
-
-/// How often the routing table is refreshed. A client's serves only its own lookups.
-const SERVER_BOOTSTRAP: std::time::Duration = std::time::Duration::from_secs(10 * 60);
-const CLIENT_BOOTSTRAP: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
 /// Only addresses at which a node wants to be reached are told; the LAN's are found by mDNS.
 fn identify_config(key: &Keypair, server: bool) -> identify::Config {

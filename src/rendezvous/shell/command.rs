@@ -29,8 +29,10 @@ pub(super) const QUEUE: usize = 256;
 #[derive(Debug)]
 pub(super) enum Command {
     /// Look a person up. Ends with [`News::Finished`], or when `news` is dropped.
+    /// `known`: begin with the record that was found last.
     Search {
         search: Box<Search>,
+        known: bool,
         news: mpsc::Sender<News>,
     },
     /// A node on the LAN answered a search with this value, or not at all.
@@ -169,10 +171,11 @@ impl Net {
         self.commands.send(command).await.is_ok()
     }
 
-    pub(super) async fn search(&self, search: Search) -> Option<mpsc::Receiver<News>> {
+    /// `known`: what was found last is the first news.
+    pub(super) async fn search(&self, search: Search, known: bool) -> Option<mpsc::Receiver<News>> {
         // A person republishes rarely; news beyond this many unread ones are older than what is read last.
         let (news, receiver) = mpsc::channel(16);
-        self.send(Command::Search { search: Box::new(search), news }).await.then_some(receiver)
+        self.send(Command::Search { search: Box::new(search), known, news }).await.then_some(receiver)
     }
 
     pub(super) async fn connect(&self, node: &NodeAddresses) -> Option<Connected> {
@@ -198,19 +201,24 @@ impl Net {
     /// Asks a super-peer whether we have a place reserved there; the driver draws the consequences. One that we are
     /// not connected to counts as silent. `on`: over this connection, which alone is closed if it is dead.
     pub(super) async fn probe(&self, node: PeerId, on: Option<ConnectionId>, patience: Duration) {
-        let question = async {
-            let mut stream = self.open(node, on, RESERVED).await?;
-            stream.write_all(&framed(&self.me.to_bytes())?).await.ok()?;
-            stream.flush().await.ok()?;
-            match read_frame(&mut stream, 1).await {
-                Ok(answer) if answer == [1] => Some(Probe::Reserved),
-                Ok(_) => Some(Probe::NotReserved),
-                // One of another make cannot say; it did answer, though.
-                Err(error) => is_not_spoken(&error).then_some(Probe::Reserved),
-            }
+        let outcome = match timeout(patience, self.is_reserved(node, on, self.me)).await.ok().flatten() {
+            Some(true) => Probe::Reserved,
+            Some(false) => Probe::NotReserved,
+            None => Probe::Silent,
         };
-        let outcome = timeout(patience, question).await.ok().flatten().unwrap_or(Probe::Silent);
         self.send(Command::Probed { node, on, outcome }).await;
+    }
+
+    /// Whether a super-peer that we are connected to says that it holds a place for `who`; `None`: it does not answer.
+    pub(super) async fn is_reserved(&self, at: PeerId, on: Option<ConnectionId>, who: PeerId) -> Option<bool> {
+        let mut stream = self.open(at, on, RESERVED).await?;
+        stream.write_all(&framed(&who.to_bytes())?).await.ok()?;
+        stream.flush().await.ok()?;
+        match read_frame(&mut stream, 1).await {
+            Ok(answer) => Some(answer == [1]),
+            // One of another make cannot say; it did answer, though.
+            Err(error) => is_not_spoken(&error).then_some(true),
+        }
     }
 
     pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

@@ -12,12 +12,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::address::{AddressRules, endpoint, parse_node};
 use super::super::limits::HTTPS;
+#[cfg(test)]
+use super::super::search::Search;
 use super::super::{LookupReport, RelayGrant, RendezvousConfig, RendezvousError, RendezvousEvent, RingAttempt, Totals};
 use super::behaviour;
+#[cfg(test)]
+use super::command::News;
 use super::command::{Command, Net};
 use super::driver::{Driver, Setting};
 use super::files;
 use super::grants;
+use super::prepare::{self, Preparation};
 use super::ring;
 use super::transport::{SharedRules, Traffic};
 use crate::base::{IpRange, NodeId, Person};
@@ -120,6 +125,12 @@ impl Rendezvous {
         receiver
     }
 
+    /// Somebody may ring `person` soon: their contact is on screen. Until the result is dropped their record is kept at
+    /// hand and their super-peers connected, at the cost of a small exchange with each of them every 10 s.
+    pub fn prepare(&self, person: Person) -> Preparation {
+        Preparation(self.runtime.spawn(prepare::prepare(self.net.clone(), person)).abort_handle())
+    }
+
     /// Asks super-peers for the use of their media relays, all at once: those that this node is connected to, and those
     /// that it gets connected to in the next 15 s, until `wanted` have granted it. The receiver closes when no more will
     /// come; dropping it ends the asking.
@@ -166,6 +177,15 @@ impl Rendezvous {
     /// Stops without a word, as a process that is killed does.
     pub(in super::super) async fn crash(self) {
         self.net.send(Command::Crash).await;
+    }
+
+    /// Requests that a search had sent when it first found the person.
+    pub(in super::super) async fn first_found_after(&self, person: Person, known: bool) -> Option<u32> {
+        let search = Search::new(person, ring::unix_s())?;
+        match self.net.search(search, known).await?.recv().await? {
+            News::Presence { requests, .. } => Some(requests),
+            News::Finished { .. } => None,
+        }
     }
 }
 

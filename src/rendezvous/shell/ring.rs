@@ -31,7 +31,7 @@ pub(super) async fn look_up(net: Net, person: Person) -> LookupReport {
     let started = Instant::now();
     let mut report = LookupReport { found: false, seq: None, took: Duration::ZERO, requests: 0 };
     let searching = match Search::new(person, unix_s()) {
-        Some(search) => net.search(search).await,
+        Some(search) => net.search(search, false).await,
         None => None,
     };
     if let Some(mut news) = searching {
@@ -80,7 +80,7 @@ pub(super) async fn ring(
         net.send(Command::Meet { nodes: hints }).await;
     }
     let searching = match Search::new(person, unix_s()) {
-        Some(search) => net.search(search).await,
+        Some(search) => net.search(search, true).await,
         None => None,
     };
     let Some(mut news) = searching else {

@@ -44,7 +44,7 @@ pub(super) struct Behaviour {
     protocols: Vec<StreamProtocol>,
     connections: BTreeMap<PeerId, Vec<Connection>>,
     /// Bounded by what the connections' handlers and the driver's commands can have under way.
-    actions: VecDeque<ToSwarm<Inbound, Open>>,
+    actions: VecDeque<ToSwarm<Inbound, Order>>,
     waker: Option<Waker>,
 }
 
@@ -72,8 +72,26 @@ impl Behaviour {
         self.actions.push_back(ToSwarm::NotifyHandler {
             peer_id: peer,
             handler: NotifyHandler::One(*id),
-            event: Open { protocol, opened },
+            event: Order::Open { protocol, opened },
         });
+        self.wake();
+    }
+
+    /// Has every connection look whether anybody still needs it. The relay service's part says "for ten seconds more"
+    /// when it is asked, and nothing makes the connection ask again.
+    pub(super) fn look_at_connections(&mut self) {
+        for (peer, connections) in &self.connections {
+            let look = |connection: &Connection| ToSwarm::NotifyHandler {
+                peer_id: *peer,
+                handler: NotifyHandler::One(connection.id),
+                event: Order::Look,
+            };
+            self.actions.extend(connections.iter().map(look));
+        }
+        self.wake();
+    }
+
+    fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -141,11 +159,15 @@ impl NetworkBehaviour for Behaviour {
     }
 }
 
-/// To a connection: open a stream.
+/// To a connection.
 #[derive(Debug)]
-pub(super) struct Open {
-    protocol: StreamProtocol,
-    opened: Opened,
+pub(super) enum Order {
+    Open {
+        protocol: StreamProtocol,
+        opened: Opened,
+    },
+    /// Being told anything is what makes it look.
+    Look,
 }
 
 /// From a connection: a stream was opened by the peer.
@@ -157,13 +179,13 @@ pub(super) struct Arrived {
 
 pub(super) struct Handler {
     protocols: Vec<StreamProtocol>,
-    wanted: VecDeque<Open>,
+    wanted: VecDeque<(StreamProtocol, Opened)>,
     opening: usize,
     arrived: VecDeque<Arrived>,
 }
 
 impl ConnectionHandler for Handler {
-    type FromBehaviour = Open;
+    type FromBehaviour = Order;
     type ToBehaviour = Arrived;
     type InboundProtocol = Raw;
     type OutboundProtocol = Raw;
@@ -174,9 +196,12 @@ impl ConnectionHandler for Handler {
         SubstreamProtocol::new(Raw(self.protocols.clone()), ())
     }
 
-    fn on_behaviour_event(&mut self, open: Open) {
-        if self.opening + self.wanted.len() < MAX_OPENING {
-            self.wanted.push_back(open);
+    fn on_behaviour_event(&mut self, order: Order) {
+        match order {
+            Order::Open { protocol, opened } if self.opening + self.wanted.len() < MAX_OPENING => {
+                self.wanted.push_back((protocol, opened));
+            }
+            Order::Open { .. } | Order::Look => {}
         }
     }
 
@@ -184,7 +209,7 @@ impl ConnectionHandler for Handler {
         if let Some(arrived) = self.arrived.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(arrived));
         }
-        if let Some(Open { protocol, opened }) = self.wanted.pop_front() {
+        if let Some((protocol, opened)) = self.wanted.pop_front() {
             self.opening += 1;
             let protocol = SubstreamProtocol::new(Raw(vec![protocol]), opened).with_timeout(STEP_TIMEOUT);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });

@@ -173,6 +173,66 @@ async fn an_idle_client_hardly_says_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ring_begins_with_what_was_found_last() {
+    let super_peer = Node::super_peer(&[]).await;
+    let mut callee = Node::person(1, &[&super_peer]).await;
+    callee.published(1).await;
+    let caller = Node::person(2, &[&super_peer]).await;
+    assert!(caller.rendezvous.first_found_after(person(1), true).await >= Some(1), "nothing is known yet");
+    assert_eq!(caller.rendezvous.first_found_after(person(1), true).await, Some(0));
+    assert!(caller.rendezvous.first_found_after(person(1), false).await >= Some(1), "a lookup asks the network");
+    callee.rendezvous.shutdown().await;
+    // What is known is out of date, and the network says so.
+    assert_eq!(ring(&caller, person(1)).await.unwrap_err(), [RingFailure::NotHere]);
+    assert_eq!(ring(&caller, person(1)).await.unwrap_err(), [RingFailure::NotFound]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_super_peers_of_whose_contact_is_on_screen_stay_connected() {
+    let first = Node::super_peer(&[]).await;
+    let second = Node::super_peer(&[&first]).await;
+    let mut callee = Node::person(1, &[&first, &second]).await;
+    callee.published(2).await;
+    // One that is not rung itself has no connections of its own.
+    let caller = Node::start(isolated(&[&first])).await;
+    let connections = async || caller.rendezvous.totals().await.unwrap().connections;
+    let on_screen = caller.rendezvous.prepare(person(1));
+    // Unused connections are closed after fifteen seconds.
+    tokio::time::sleep(Duration::from_secs(18)).await;
+    assert_eq!(connections().await, 2);
+    drop(on_screen);
+    let closed = async {
+        while connections().await > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(PATIENCE * 2, closed).await.expect("nobody needs them any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn super_peers_without_visitors_have_no_connections() {
+    let first = Node::super_peer(&[]).await;
+    let second = Node::super_peer(&[&first]).await;
+    let connections = async |node: &Node| node.rendezvous.totals().await.unwrap().connections;
+    let met = async {
+        while connections(&second).await == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, met).await.expect("one enters through the other");
+    let parted = async {
+        while connections(&first).await + connections(&second).await > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(PATIENCE * 4, parted).await.expect("they know each other and want nothing");
+    let dialled = second.rendezvous.totals().await.unwrap().dialled;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = second.rendezvous.totals().await.unwrap();
+    assert_eq!((after.connections, after.dialled), (0, dialled), "they do not enter again and again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_settings_are_told_in_one_sentence() {
     let tell = async |config: RendezvousConfig| match Rendezvous::start(config).await {
         Ok(_) => panic!("started"),

@@ -28,11 +28,11 @@ use turn_server_proto::types as turn;
 
 use self::request::{Kind, Request};
 use self::session::{Session, Wish};
-use super::credentials::{Secret, requester_of, source};
+use super::credentials::{Secret, requester_of};
 use super::limits::MAX_PACKET;
 use super::policy::Verdict;
 use super::{AddressPolicy, Limits};
-use crate::base::RateTable;
+use crate::base::{RateTable, source_of};
 use crate::nat;
 
 pub(super) use self::session::Unbound;
@@ -230,7 +230,7 @@ impl Core {
     fn handle_request(&mut self, client: Client, packet: &[u8], now: Instant) {
         let admitted = match self.sessions.get_mut(&client).filter(|session| session.relayed.is_some()) {
             Some(session) => session.requests.take(1.0, now),
-            None => self.strangers.take(&source(client.remote.ip()), now),
+            None => self.strangers.take(&source_of(client.remote.ip()), now),
         };
         if !admitted {
             self.totals.refused_requests += 1;
@@ -310,11 +310,11 @@ impl Core {
             // The server state knows the right answer.
             return None;
         }
-        let (requester, address) = (requester_of(username), source(client.remote.ip()));
+        let (requester, address) = (requester_of(username), source_of(client.remote.ip()));
         let (mut of_requester, mut of_address) = (0, 0);
         for (other, session) in self.relayed.values().filter_map(|other| Some((other, self.sessions.get(other)?))) {
             of_requester += usize::from(requester_of(&session.owner) == requester);
-            of_address += usize::from(source(other.remote.ip()) == address);
+            of_address += usize::from(source_of(other.remote.ip()) == address);
         }
         let quota_reached =
             of_requester >= self.limits.allocations_per_requester || of_address >= self.limits.allocations_per_address;

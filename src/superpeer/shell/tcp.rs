@@ -12,10 +12,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::{Relay, Shared, sleep_or_never};
+use crate::base::source_of;
 use crate::nat::{STREAM_HEADER, padded_length, stream_message};
 use crate::superpeer::Limits;
 use crate::superpeer::core::{Client, Transport};
-use crate::superpeer::credentials::source;
 use crate::superpeer::limits::MAX_PACKET;
 
 /// Packets that may wait for a slow connection: half a second of a call. Later ones are dropped.
@@ -65,7 +65,7 @@ impl Connections {
 
     fn has_room(&self, ip: IpAddr) -> bool {
         let open = self.open.borrow();
-        let of_address = open.keys().filter(|client| source(client.remote.ip()) == source(ip)).count();
+        let of_address = open.keys().filter(|client| source_of(client.remote.ip()) == source_of(ip)).count();
         open.len() < self.most && of_address < self.most_per_address
     }
 }

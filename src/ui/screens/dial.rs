@@ -75,6 +75,7 @@ fn field(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     match link {
         Some(Ok(link)) if called => app.dial(link),
         Some(Ok(link)) => {
+            app.look_at(link.person);
             let who = link.name.clone().unwrap_or_else(|| link.person.abbreviated());
             label(ui, who, Type::Small, palette.success);
         }
@@ -93,7 +94,7 @@ fn row(app: &mut App, ui: &mut Ui, contact: &Contact) {
         .stroke(Stroke::new(1.0, palette.border))
         .corner_radius(radius::CARD)
         .inner_margin(Margin::symmetric(14, 10));
-    frame.show(ui, |ui| {
+    let shown = frame.show(ui, |ui| {
         let row = vec2(ui.available_width(), 40.0);
         ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
             if button(ui, Some(Icon::Phone), words::CALL, Kind::Soft).clicked() {
@@ -106,4 +107,7 @@ fn row(app: &mut App, ui: &mut Ui, contact: &Contact) {
             });
         });
     });
+    if shown.response.contains_pointer() {
+        app.look_at(contact.person);
+    }
 }

@@ -39,6 +39,9 @@ pub(super) struct Connections {
     circuits: BTreeMap<ConnectionId, oneshot::Sender<ConnectionId>>,
     lan: BTreeMap<PeerId, Vec<Multiaddr>>,
     join: Join,
+    /// Connections opened by us and by others since the start.
+    dialled: u32,
+    visited: u32,
     news_for_cache: bool,
     /// Who wants to hear of super-peers with a media relay.
     relay_seekers: Vec<mpsc::Sender<FoundRelay>>,
@@ -88,17 +91,40 @@ struct Join {
     attempts: u32,
     /// Until then, being alone is no reason to wait.
     hurry_until: Option<Instant>,
+    /// Having no connection at all means being cut off. Otherwise it is the normal state of a node that has entered
+    /// the network and has nothing to do: whom it needs is in its routing table, and who needs it dials.
+    keeps_connections: bool,
+    /// A node of the network has introduced itself.
+    entered: bool,
 }
 
 impl Connections {
-    pub(super) fn new(bootstrap: Vec<(PeerId, Multiaddr)>, remembered: Vec<NodeAddresses>, now: Instant) -> Self {
+    /// `keeps_connections`: this is a client that is rung through super-peers.
+    pub(super) fn new(
+        bootstrap: Vec<(PeerId, Multiaddr)>,
+        remembered: Vec<NodeAddresses>,
+        keeps_connections: bool,
+        now: Instant,
+    ) -> Self {
+        let join = Join {
+            bootstrap,
+            remembered,
+            next: 0,
+            due: Some(now),
+            attempts: 0,
+            hurry_until: None,
+            keeps_connections,
+            entered: false,
+        };
         Self {
             peers: BTreeMap::new(),
             dials: BTreeMap::new(),
             waiting: BTreeMap::new(),
             circuits: BTreeMap::new(),
             lan: BTreeMap::new(),
-            join: Join { bootstrap, remembered, next: 0, due: Some(now), attempts: 0, hurry_until: None },
+            join,
+            dialled: 0,
+            visited: 0,
             news_for_cache: false,
             relay_seekers: Vec::new(),
         }
@@ -108,8 +134,24 @@ impl Connections {
         self.peers.values().map(|peer| peer.connections.len()).sum()
     }
 
+    /// Connections opened by us and by others since the start.
+    pub(super) fn opened(&self) -> (u32, u32) {
+        (self.dialled, self.visited)
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.join.due
+    }
+
+    /// Whether [`Connections::hurry`] can help somebody who is in a hurry.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.peers.is_empty() && (self.join.keeps_connections || !self.join.entered)
+    }
+
+    /// Nobody of those that we know answers: the network has to be entered anew.
+    pub(super) fn fell_out(&mut self, now: Instant) {
+        self.join.entered = false;
+        self.hurry(now);
     }
 
     /// Try to enter again at once, if we are alone: the network changed, or somebody is looked for.
@@ -306,6 +348,9 @@ impl Driver {
 
     /// Which super-peers with a media relay there are, now and from now on.
     pub(super) fn tell_relays(&mut self, found: mpsc::Sender<FoundRelay>) {
+        if self.connections.peers.is_empty() {
+            self.connections.hurry(Instant::now());
+        }
         let connections = &mut self.connections;
         for (node, peer) in &connections.peers {
             let direct = peer.connections.iter().any(|connection| !connection.relayed);
@@ -349,6 +394,8 @@ impl Driver {
             ConnectedPoint::Listener { .. } | ConnectedPoint::Dialer { .. } => remote,
         };
         let connection = Connection { id, remote, relayed, dialled: endpoint.is_dialer() };
+        let opened = if connection.dialled { &mut self.connections.dialled } else { &mut self.connections.visited };
+        *opened = opened.saturating_add(1);
         self.connections.peers.entry(peer).or_default().connections.push(connection);
         if let Some(waiting) = self.connections.circuits.remove(&id) {
             let _ = waiting.send(id);
@@ -381,7 +428,7 @@ impl Driver {
             self.relaying.client_left(&peer);
             self.relay_unreachable(peer);
         }
-        if self.connections.peers.is_empty() && self.connections.join.due.is_none() {
+        if self.connections.is_cut_off() && self.connections.join.due.is_none() {
             let now = Instant::now();
             let hurry = self.connections.join.hurry_until.is_some_and(|until| now < until);
             self.connections.join.attempts = 0;
@@ -439,8 +486,9 @@ impl Driver {
             kad.remove_peer(&peer);
             self.cache.forget(&peer);
         }
-        for address in addresses.iter().filter(|_| speaks.kad) {
-            kad.add_address(&peer, address.clone());
+        if speaks.kad {
+            self.connections.join.entered = true;
+            self.enter_in_table(peer, &addresses);
         }
         if speaks.kad && speaks.hop {
             self.relaying.offer(peer, addresses, true, Instant::now());

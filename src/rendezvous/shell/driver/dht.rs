@@ -1,29 +1,32 @@
-//! Lookups, publishing, and storing for others.
+//! Lookups, what Kademlia says, and storing for others.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use futures::AsyncWriteExt;
 use libp2p::kad::store::RecordStore;
-use libp2p::kad::{self, GetRecordOk, InboundRequest, QueryId, QueryResult, Quorum};
+use libp2p::kad::{self, GetRecordOk, InboundRequest, QueryId, QueryResult};
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::publishing::Publishing;
 use super::{Driver, draw};
+use crate::base::source_of;
 use crate::identity::BlindedPerson;
-use crate::rendezvous::limits::{MAX_RECORD_BYTES, RECORD_TTL};
-use crate::rendezvous::presence::{Entry, Publication, Publisher};
+use crate::rendezvous::RendezvousConfig;
+use crate::rendezvous::known::Known;
+use crate::rendezvous::limits::MAX_RECORD_BYTES;
+use crate::rendezvous::presence::{Entry, Publisher};
 use crate::rendezvous::record::{NodeAddresses, record_key};
 use crate::rendezvous::search::Search;
 use crate::rendezvous::shell::behaviour::HERE;
 use crate::rendezvous::shell::command::{Command, Net, News, PROBE_TIMEOUT, SearchId};
-use crate::rendezvous::shell::ring::{node_id, unix_ms, unix_s};
+use crate::rendezvous::shell::ring::{unix_ms, unix_s};
 use crate::rendezvous::shell::stream::{framed, read_frame};
 use crate::rendezvous::storage::{Source, Storage, Verdict};
-use crate::rendezvous::{RendezvousConfig, RendezvousEvent};
+use crate::rendezvous::upkeep::Upkeep;
 
 /// A search without any node to ask waits this long for one.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -35,23 +38,39 @@ const MAX_SEARCHES: usize = 64;
 const LAN_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Dht {
-    queries: HashMap<QueryId, Purpose>,
+    pub(super) queries: HashMap<QueryId, Purpose>,
     searches: BTreeMap<SearchId, Running>,
     next_search: u64,
-    publisher: Option<Publisher>,
-    publishing: Option<Publishing>,
+    known: Known,
+    pub(super) publisher: Option<Publisher>,
+    pub(super) publishing: Option<Publishing>,
     /// Where the last publication's records lie: they are taken back there.
-    stored: BTreeMap<Vec<u8>, BTreeSet<PeerId>>,
-    withdrawing: HashSet<QueryId>,
+    pub(super) stored: BTreeMap<Vec<u8>, BTreeSet<PeerId>>,
+    /// Where the nodes found for it are, and whether they were looked for at the last publication.
+    pub(super) places: BTreeMap<PeerId, Vec<Multiaddr>>,
+    pub(super) placed_anew: bool,
+    pub(super) withdrawing: HashSet<QueryId>,
     storage: Storage,
     records: usize,
+    pub(super) upkeep: Upkeep,
+    /// Requests of others that were answered since the start.
+    answered: u32,
 }
 
 /// What a Kademlia query is for.
-enum Purpose {
+pub(super) enum Purpose {
     Search(SearchId),
     /// Finding the nodes closest to a record's key.
     Place(Entry),
+    /// Finding the nodes behind `nodes`, which a reader of this record asks as well.
+    PlaceWidely {
+        entry: Entry,
+        nodes: BTreeSet<PeerId>,
+    },
+    /// Looking after the routing table. `own`: our own neighbourhood.
+    Refresh {
+        own: bool,
+    },
     /// Storing a record on one node.
     Store {
         key: Vec<u8>,
@@ -72,26 +91,23 @@ struct Running {
     waiting_until: Option<Instant>,
 }
 
-struct Publishing {
-    relays: Vec<PeerId>,
-    started: Instant,
-    open: usize,
-    acks: BTreeSet<PeerId>,
-    told: usize,
-}
-
 impl Dht {
-    pub(super) fn new(config: &RendezvousConfig, me: PeerId) -> Self {
+    pub(super) fn new(config: &RendezvousConfig, me: PeerId, random: u64) -> Self {
         Self {
             queries: HashMap::new(),
             searches: BTreeMap::new(),
             next_search: 0,
-            publisher: config.person.clone().map(|person| Publisher::new(person, me)),
+            known: Known::default(),
+            publisher: config.person.clone().map(|person| Publisher::new(person, me, config.presence_refresh)),
             publishing: None,
             stored: BTreeMap::new(),
+            places: BTreeMap::new(),
+            placed_anew: false,
             withdrawing: HashSet::new(),
             storage: Storage::new(&config.limits),
             records: 0,
+            upkeep: Upkeep::new(config.server, Instant::now(), random),
+            answered: 0,
         }
     }
 
@@ -115,7 +131,12 @@ impl Dht {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let publish = self.publisher.as_ref().and_then(Publisher::poll_timeout).map(|(at, _)| at);
         let waiting = self.searches.values().filter_map(|running| running.waiting_until).min();
-        publish.into_iter().chain(waiting).min()
+        let refresh = self.upkeep.poll_timeout().map(|(at, _)| at);
+        publish.into_iter().chain(waiting).chain(refresh).min()
+    }
+
+    pub(super) fn answered(&self) -> u32 {
+        self.answered
     }
 
     pub(super) fn records(&self) -> usize {
@@ -129,7 +150,7 @@ impl Dht {
 
 /// Looking up.
 impl Driver {
-    pub(super) fn search(&mut self, search: Search, news: mpsc::Sender<News>) {
+    pub(super) fn search(&mut self, search: Search, known: bool, news: mpsc::Sender<News>) {
         if self.dht.searches.len() >= MAX_SEARCHES {
             let _ = news.try_send(News::Finished { reached: false, requests: 0 });
             return;
@@ -151,10 +172,16 @@ impl Driver {
         for node in lan {
             tokio::spawn(ask_on_lan(self.net.clone(), id, node, running.search.targets().to_vec()));
         }
+        let person = running.search.person();
         self.dht.searches.insert(id, running);
+        if let Some(record) = self.dht.known.of(&person).filter(|_| known).map(<[u8]>::to_vec) {
+            self.found(id, &record);
+        }
         // Our own relays are the first to be asked; one that died unnoticed must not hold the search up.
         self.check_relays(PROBE_TIMEOUT);
-        self.connections.hurry(Instant::now());
+        if self.connections.is_cut_off() {
+            self.connections.hurry(Instant::now());
+        }
         self.start_queries(id);
     }
 
@@ -188,6 +215,7 @@ impl Driver {
         let requests = running.requests();
         let Some(presence) = running.search.offer(value, unix_s()).cloned() else { return };
         let seq = running.search.seq().unwrap_or_default();
+        self.dht.known.remember(running.search.person(), value);
         // A reader that has not read sixteen newer records yet does without this one.
         let _ = running.news.try_send(News::Presence { presence, seq, requests });
     }
@@ -238,6 +266,9 @@ impl Driver {
             return;
         }
         let _ = running.news.try_send(News::Finished { reached: running.reached, requests: running.requests() });
+        if !running.reached {
+            self.connections.fell_out(Instant::now());
+        }
         self.dht.searches.remove(&id);
     }
 
@@ -258,7 +289,7 @@ impl Running {
     }
 }
 
-/// Publishing.
+/// What is due, and events of Kademlia.
 impl Driver {
     pub(super) fn act_on_dht(&mut self, now: Instant) {
         let overdue = |running: &Running| running.waiting_until.is_some_and(|until| until <= now);
@@ -277,99 +308,13 @@ impl Driver {
         if let Some(publication) = publication {
             self.publish(publication, now);
         }
+        self.refresh_table(now);
     }
 
-    fn publish(&mut self, Publication { entries, relays }: Publication, now: Instant) {
-        self.dht.stored.clear();
-        self.dht.publishing =
-            Some(Publishing { relays, started: now, open: entries.len(), acks: BTreeSet::new(), told: 0 });
-        for entry in entries {
-            let query = self.swarm.behaviour_mut().kad.get_closest_peers(entry.key.clone());
-            self.dht.queries.insert(query, Purpose::Place(entry));
-        }
-    }
-
-    /// Stores an entry on each of the nodes closest to its key. One query for each: what counts is which of them took
-    /// it, and one that is frozen must not delay the news of the others.
-    fn place(&mut self, entry: Entry, mut nodes: Vec<PeerId>) {
-        nodes.retain(|node| *node != self.me);
-        let Entry { key, value } = entry;
-        let kad = &mut self.swarm.behaviour_mut().kad;
-        let record =
-            kad::Record { key: key.clone().into(), value, publisher: None, expires: Some(Instant::now() + RECORD_TTL) };
-        let open = nodes.len();
-        for node in nodes {
-            let query = kad.put_record_to(record.clone(), std::iter::once(node), Quorum::One);
-            self.dht.queries.insert(query, Purpose::Store { key: key.clone(), node });
-        }
-        // A super-peer's own record lies on itself as well: it may be the only node there is.
-        let own = kad.mode() == kad::Mode::Server && kad.store_mut().put(record).is_ok();
-        if let Some(publishing) = &mut self.dht.publishing {
-            publishing.open += open;
-        }
-        if own {
-            self.acknowledged(key, self.me);
-        }
-        self.one_publishing_step_ended();
-    }
-
-    fn acknowledged(&mut self, key: Vec<u8>, node: PeerId) {
-        self.dht.stored.entry(key).or_default().insert(node);
-        let Some(publishing) = &mut self.dht.publishing else { return };
-        publishing.acks.insert(node);
-        if publishing.told == 0 {
-            self.tell_published();
-        }
-    }
-
-    fn one_publishing_step_ended(&mut self) {
-        let Some(publishing) = &mut self.dht.publishing else { return };
-        publishing.open = publishing.open.saturating_sub(1);
-        if publishing.open > 0 {
-            return;
-        }
-        let acks = publishing.acks.len();
-        if acks > publishing.told {
-            self.tell_published();
-        }
-        self.dht.publishing = None;
-        if let Some(publisher) = &mut self.dht.publisher {
-            publisher.finished(u32::try_from(acks).unwrap_or(u32::MAX), Instant::now(), &draw());
-        }
-    }
-
-    fn tell_published(&mut self) {
-        let Some(publishing) = &mut self.dht.publishing else { return };
-        publishing.told = publishing.acks.len();
-        let event = RendezvousEvent::PresencePublished {
-            relays: publishing.relays.iter().filter_map(node_id).collect(),
-            acks: u32::try_from(publishing.told).unwrap_or(u32::MAX),
-            took: publishing.started.elapsed(),
-        };
-        self.tell(event);
-    }
-
-    /// Takes our records back from the nodes that have them.
-    pub(super) fn withdraw(&mut self) {
-        let Some(publisher) = &mut self.dht.publisher else { return };
-        let entries = publisher.withdraw(unix_ms(), &draw());
-        self.dht.publishing = None;
-        let kad = &mut self.swarm.behaviour_mut().kad;
-        for Entry { key, value } in entries {
-            let nodes = self.dht.stored.remove(&key).unwrap_or_default();
-            let nodes: Vec<PeerId> = nodes.into_iter().filter(|node| *node != self.me).collect();
-            let record =
-                kad::Record { key: key.into(), value, publisher: None, expires: Some(Instant::now() + RECORD_TTL) };
-            if let Some(all) = NonZeroUsize::new(nodes.len()) {
-                self.dht.withdrawing.insert(kad.put_record_to(record, nodes.into_iter(), Quorum::N(all)));
-            }
-        }
-    }
-}
-
-/// Events of Kademlia.
-impl Driver {
     pub(super) fn handle_kad_event(&mut self, event: kad::Event) {
+        if matches!(event, kad::Event::InboundRequest { .. }) {
+            self.dht.answered = self.dht.answered.saturating_add(1);
+        }
         match event {
             kad::Event::InboundRequest {
                 request: InboundRequest::PutRecord { source, connection, record: Some(record) },
@@ -399,9 +344,25 @@ impl Driver {
         if last && self.dht.withdrawing.remove(&id) {
             return;
         }
+        if let QueryResult::Bootstrap(_) = &result {
+            self.end_bootstrap(id);
+        }
         if let Some(Purpose::Search(search)) = self.dht.queries.get(&id) {
             self.search_progressed(*search, id, result, stats, last);
             return;
+        }
+        if let Some(Purpose::PlaceWidely { nodes, .. }) = self.dht.queries.get_mut(&id) {
+            match &result {
+                // An old record of ours, or a wrong one.
+                QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) => nodes.extend(found.peer),
+                QueryResult::GetRecord(Ok(GetRecordOk::FinishedWithNoAdditionalRecord { cache_candidates })) => {
+                    nodes.extend(cache_candidates.values());
+                }
+                QueryResult::GetRecord(Err(kad::GetRecordError::NotFound { closest_peers, .. })) => {
+                    nodes.extend(closest_peers);
+                }
+                _ => {}
+            }
         }
         if !last {
             return;
@@ -412,7 +373,11 @@ impl Driver {
                     Ok(found) => found.peers,
                     Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
                 };
-                self.place(entry, nodes.into_iter().map(|node| node.peer_id).collect());
+                self.found_place(entry, nodes);
+            }
+            (Some(Purpose::PlaceWidely { entry, nodes }), _) => self.place(entry, nodes.into_iter().collect()),
+            (Some(Purpose::Refresh { own: true }), _) if stats.num_successes() == 0 => {
+                self.connections.fell_out(Instant::now());
             }
             (Some(Purpose::Store { key, node }), QueryResult::PutRecord(stored)) => {
                 if stored.is_ok() {
@@ -428,7 +393,7 @@ impl Driver {
     /// acknowledges before asking us.
     fn store(&mut self, source: PeerId, connection: ConnectionId, mut record: kad::Record) {
         let now = Instant::now();
-        let source = Source { node: source, ip: self.connections.remote_ip(&source, connection) };
+        let source = Source { node: source, ip: self.connections.remote_ip(&source, connection).map(source_of) };
         let store = self.swarm.behaviour_mut().kad.store_mut();
         let held = store.get(&record.key).filter(|held| !held.is_expired(now)).map(|held| held.value.clone());
         let verdict = self.dht.storage.judge(

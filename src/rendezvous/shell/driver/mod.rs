@@ -5,15 +5,19 @@
 //! | `mod.rs` | the loop, the timers, start and end |
 //! | `connections.rs` | who we are connected to, who wants to be, entering the network |
 //! | `last_resort.rs` | the BitTorrent DHT as the last way in |
-//! | `dht.rs` | lookups, publishing, storing for others |
+//! | `dht.rs` | lookups, storing for others |
+//! | `publishing.rs` | our own record |
+//! | `table.rs` | the routing table |
 //! | `relaying.rs` | our reservations, and those of others here |
 //! | `serving.rs` | streams that others open |
 
 mod connections;
 mod dht;
 mod last_resort;
+mod publishing;
 mod relaying;
 mod serving;
+mod table;
 
 use std::future::Future;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -123,12 +127,13 @@ impl Driver {
             setting;
         let me = *swarm.local_peer_id();
         let now = Instant::now();
+        let is_rung_through_relays = config.person.is_some() && !config.server;
         Ok(Self {
-            dht: Dht::new(&config, me),
-            relaying: Relaying::new(config.person.is_some() && !config.server, random_u64()?),
+            dht: Dht::new(&config, me, random_u64()?),
+            relaying: Relaying::new(is_rung_through_relays, random_u64()?),
             serving: Serving::new(&config.limits),
             rumours: Rumours::new(&config, net.clone()),
-            connections: Connections::new(bootstrap, cache.nodes(), now),
+            connections: Connections::new(bootstrap, cache.nodes(), is_rung_through_relays, now),
             listening: Listening {
                 awaited: Vec::new(),
                 give_up: now + LISTEN_TIMEOUT,
@@ -275,7 +280,7 @@ impl Driver {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Search { search, news } => self.search(*search, news),
+            Command::Search { search, known, news } => self.search(*search, known, news),
             Command::LanAnswer { search, value } => self.lan_answered(search, value),
             Command::Meet { nodes } => self.meet(nodes),
             Command::Connect { node, addresses, reply } => self.connect(node, addresses, reply),
@@ -447,6 +452,9 @@ impl Driver {
         }
         self.forget_expired_records(now);
         self.keep_tcp_relays_alive(now);
+        if self.config.server {
+            self.swarm.behaviour_mut().streams.look_at_connections();
+        }
         let due = self.cache_saved.is_none_or(|saved| now.duration_since(saved) >= SAVE_CACHE);
         if due && self.connections.take_news_for_cache() {
             self.cache_saved = Some(now);
@@ -465,9 +473,13 @@ impl Driver {
     fn totals(&self) -> Totals {
         use std::sync::atomic::Ordering::Relaxed;
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (dialled, visited) = self.connections.opened();
         Totals {
             tx_bytes: self.traffic.tx_bytes.load(Relaxed),
             rx_bytes: self.traffic.rx_bytes.load(Relaxed),
+            dialled,
+            visited,
+            answered: self.dht.answered(),
             connections: count(self.connections.count()),
             reservations: count(self.relaying.clients()),
             records: count(self.dht.records()),

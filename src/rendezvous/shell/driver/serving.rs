@@ -11,7 +11,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
 use super::Driver;
-use crate::base::{NodeId, RateTable};
+use crate::base::{NodeId, RateTable, source_of};
 use crate::identity::BlindedPerson;
 use crate::rendezvous::limits::Limits;
 use crate::rendezvous::shell::behaviour::{CALL, HERE, PIPE, PIPE_IN, RELAY, RESERVED};
@@ -109,7 +109,7 @@ impl Driver {
         while self.serving.questions.try_join_next().is_some() {}
         let room = self.serving.questions.len() < MAX_QUESTIONS;
         if protocol == PIPE {
-            let address = self.connections.remote_ip(&peer, connection);
+            let address = self.connections.remote_ip(&peer, connection).map(source_of);
             if relay.is_none() && self.serving.admits(peer, address) {
                 let (bytes, lifetime) = (self.serving.limits.pipe_bytes, self.serving.limits.pipe_lifetime);
                 let task = self.serving.pipes.spawn(pipe::serve(net, stream, bytes, lifetime));
