@@ -9,7 +9,7 @@ export TWOCANS_SKIP_LOG := $(TARGET)/skipped.log
 
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help run test check bench audit setup icon
+.PHONY: help run test check bench mos audit setup icon
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -29,6 +29,7 @@ run: ## build twocans and open it; without a screen, run a call on this machine
 test: ## run all tests
 	@.ci/rust
 	@.ci/packages build test
+	@.ci/interop $(TOOLS)
 	@mkdir -p $(TARGET) && rm -f $(TWOCANS_SKIP_LOG)
 	cargo test $(CARGO_FLAGS) --lib --bins
 	cargo test $(CARGO_FLAGS) --doc
@@ -52,12 +53,25 @@ bench: ## measure the parts and whole calls
 	@.ci/packages build
 	cargo bench $(CARGO_FLAGS)
 
+# The models are Microsoft's of human listeners, in a Python package.
+MOS_PACKAGES := speechmos==0.0.1.1 onnxruntime==1.32.0 numpy==2.4.6 librosa==0.11.0 soundfile==0.14.0 pandas==3.1.1 \
+	requests==2.34.2 tqdm==4.70.1
+
+mos: ## judge the voice after loss and noise by PLCMOS and DNSMOS
+	@.ci/rust
+	@.ci/packages build
+	@test -d $(TOOLS)/mos || { python3 -m venv $(TOOLS)/mos && $(TOOLS)/mos/bin/pip install -q $(MOS_PACKAGES); }
+	@rm -rf $(TARGET)/sounds && mkdir -p $(TARGET)/sounds
+	TWOCANS_KEEP_SOUNDS=$(TARGET)/sounds cargo test $(CARGO_FLAGS) --test sim_voice --test sim_apm -- bursts_of strong_suppression
+	@$(TOOLS)/mos/bin/python benches/mos/score.py $(TARGET)/sounds
+
 audit: setup ## look for known vulnerabilities; fetches their database from the internet
 	cargo deny check advisories
 
 setup: ## install what the tests and checks need
 	@.ci/rust
 	@.ci/packages build test
+	@.ci/interop $(TOOLS)
 	@command -v cargo-deny >/dev/null \
 		|| cargo install --locked --debug --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny@$(CARGO_DENY_VERSION)
 

@@ -128,12 +128,17 @@ fn through_bad_networks(table: &Table) {
     table.row("… of the speech heard, %", "≥ 99", all.heard * 100.0, |share| share >= 99.0);
     drop(at_work);
 
+    // Which packets a burst takes is chance: the middle one of three calls.
     let bursts = Loss::GilbertElliott { to_bad: 0.035, to_good: 0.36, loss_in_good: 0.0, loss_in_bad: 1.0 };
-    let at_work = lab.impair_both("caller", Impairment::delay_ms(20).with_loss(bursts).with_seed(11));
-    let lossy = place.call("bursts", &UNPROCESSED);
-    table.row("20 ms, 9 % lost in bursts of 2.8: PESQ-WB", "≥ 2.8", lossy.pesq, |mos| mos >= 2.8);
-    table.row("… mouth to ear p50, ms", "", lossy.delay(0.5), |_| true);
-    drop(at_work);
+    let mut calls: Vec<Measured> = [11, 21, 31]
+        .map(|seed| {
+            let _at_work = lab.impair_both("caller", Impairment::delay_ms(20).with_loss(bursts).with_seed(seed));
+            place.call("bursts", &UNPROCESSED)
+        })
+        .into();
+    calls.sort_by(|one, other| one.pesq.total_cmp(&other.pesq));
+    table.row("20 ms, 9 % lost in bursts of 2.8: PESQ-WB, median of three", "≥ 2.8", calls[1].pesq, |mos| mos >= 2.8);
+    table.row("… mouth to ear p50, ms", "", calls[1].delay(0.5), |_| true);
     world.finish();
 }
 

@@ -65,9 +65,12 @@ const ROOMS: &[Room] = &[
 const OWNED_CRATES: &[(&str, &[&str])] = &[
     // `nat` shares the STUN codec, see `SHARED_PARTS`.
     ("rtc", &["link/"]),
+    ("crab_nat", &["nat/shell/mapping.rs"]),
+    ("igd_next", &["nat/shell/mapping.rs"]),
     ("turn_server_proto", &["superpeer/"]),
     ("libp2p", &["rendezvous/"]),
     ("libp2p_stream", &["rendezvous/"]),
+    ("mainline", &["rendezvous/shell/bittorrent.rs"]),
     ("rusqlite", &["store/"]),
     ("interprocess", &["control/"]),
     ("eframe", &["ui/"]),

@@ -22,6 +22,16 @@ fn speech_is_recognised_late_quiet_and_in_part() {
 
     let half: Vec<f32> = alice.iter().enumerate().map(|(i, s)| if i < alice.len() / 2 { *s } else { 0.0 }).collect();
     assert!((0.35..0.65).contains(&heard(&alice, &half).share));
+    let stretch = |(i, piece): (usize, &[f32])| match i % 2 {
+        0 => [&piece[..12_000], &piece[11_520..]].concat(),
+        _ => [&piece[..11_760], &piece[12_240..]].concat(),
+    };
+    let stretched: Vec<f32> = alice.chunks_exact(24_000).enumerate().flat_map(stretch).collect();
+    let found = heard(&alice, &stretched);
+    assert!(found.share >= 0.9, "10 ms more or less amid each piece: {found:?}");
+    let torn: Vec<f32> =
+        alice.chunks_exact(24_000).flat_map(|piece| [&[0.0; 12_000], &piece[12_000..]].concat()).collect();
+    assert!(heard(&alice, &torn).share < 0.6, "half of each piece is not the piece: {:?}", heard(&alice, &torn));
     assert!(heard(&alice, &bob).share < 0.1, "another voice is another voice");
     assert!(heard(&alice, &vec![0.0; 480_000]).share == 0.0, "silence is silence");
 }

@@ -7,7 +7,7 @@
 #[path = "common/speech.rs"]
 mod speech;
 
-use speech::{read_wav, recording};
+use speech::{keep, read_wav, recording};
 use twocans::base::{FRAME_SAMPLES, Frame};
 use twocans::voice::{Apm, ApmSettings, Noise, quality};
 
@@ -288,6 +288,60 @@ fn noise_falls_and_strong_suppression_takes_more() {
     let (standard, strong) = (fall(Noise::Standard), fall(Noise::Strong));
     println!("noise in a pause: standard −{standard:.1} dB, strong −{strong:.1} dB");
     assert!(standard >= 4.5 && strong >= standard + 6.0, "{standard:.1} dB, {strong:.1} dB");
+}
+
+/// Keys that are struck some five times a second, as loud as Alice, and many people who talk behind her, 5 dB below.
+#[test]
+fn strong_suppression_spares_the_voice_among_keys_and_people() {
+    let silence = vec![0.0; 15 * RATE];
+    let near = near("alice", 4.0, silence.len());
+    let talk = seconds(4.0, 14.0);
+    let noises = [("keyboard", keyboard(silence.len()), -26.0, 0.3), ("babble", babble(silence.len()), -31.0, 0.03)];
+    for (name, noise, dbfs, gain) in noises {
+        let mic = sum(&[&near, &at_level(&noise, dbfs)]);
+        let out = process(ApmSettings { noise: Noise::Strong, ..ApmSettings::OFF }, &silence, &mic);
+        keep(&format!("dns-{name}-noisy"), &mic[talk.clone()]);
+        keep(&format!("dns-{name}-strong"), &out[talk.clone()]);
+        let score = |sound: &[f32]| quality::pesq_wb_48k(&near[talk.clone()], &sound[talk.clone()]).unwrap();
+        let (before, after) = (score(&mic), score(&out));
+        println!("{name}: PESQ-WB {before:.2}, {after:.2} with strong suppression");
+        assert!(after >= before + gain, "{name}: {before:.2}, {after:.2}");
+    }
+}
+
+/// Clicks of 8 ms, bright, each of a loudness of its own.
+fn keyboard(len: usize) -> Vec<f32> {
+    let mut random = Random(17);
+    let mut noise = vec![0.0; len];
+    let mut at = 0;
+    while at + 2 * FRAME_SAMPLES < len {
+        let loud = 0.3 + random.next().abs();
+        let (mut low, mut before) = (0.0, 0.0);
+        for (i, sample) in noise[at..at + 2 * FRAME_SAMPLES].iter_mut().enumerate() {
+            let white = random.next();
+            low += 0.6 * (white - low);
+            *sample = loud * (low - before) * (-(i as f32) / 200.0).exp();
+            before = low;
+        }
+        at += RATE / 8 + (random.next().abs() * RATE as f32 / 5.0) as usize;
+    }
+    noise
+}
+
+/// Eight people: both voices, forwards and backwards, at other speeds.
+fn babble(len: usize) -> Vec<f32> {
+    let mut all = vec![0.0; len];
+    for (person, speed) in [0.87_f32, 0.93, 1.06, 1.13, 0.9, 0.97, 1.03, 1.1].into_iter().enumerate() {
+        let mut voice = at_level(&read_wav(&recording(["alice", "bob"][person % 2])), -26.0);
+        if person >= 4 {
+            voice.reverse();
+        }
+        let start = person as f32 * 1.3 * RATE as f32;
+        for (i, sample) in all.iter_mut().enumerate() {
+            *sample += voice[(start + i as f32 * speed) as usize % voice.len()];
+        }
+    }
+    all
 }
 
 #[test]

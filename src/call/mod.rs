@@ -18,6 +18,8 @@
 //! When the link fails, or a machine gets into another network, both sides meet again over signalling (`REJOIN`) and ICE
 //! begins anew; `machine/restart.rs` has the exchange.
 //!
+//! [`ForeignCall`] is the machine of a call without any of that, with an endpoint that is not ours.
+//!
 //! No address leaves either side before the human has answered: the SDP offer is in ANSWER, and candidates wait for it.
 //!
 //! The contract is that of every sans-IO core in this house: call one `handle`-like method, then drain
@@ -25,6 +27,7 @@
 //! parameter, and the same calls in the same order give the same trace.
 
 mod description;
+mod foreign;
 mod guard;
 mod machine;
 mod message;
@@ -36,6 +39,7 @@ mod tests;
 mod wire;
 
 pub use description::Description;
+pub use foreign::{ForeignCall, ForeignEvent, ForeignLimits, ForeignSide};
 pub use message::{
     Invite, MAX_CANDIDATE_BYTES, MAX_MESSAGE_BYTES, MAX_SDP_BYTES, Message, MessageError, Quality, Rejoin,
 };

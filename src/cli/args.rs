@@ -6,12 +6,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::settings::{AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings};
+use super::settings::{
+    AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings, SdpSettings,
+};
 
 /// Peer-to-peer voice calls with nobody in between.
 ///
 /// Without a verb the desktop client opens. Options can also be written in config.toml in the profile, under the same
-/// names without the dashes, in the sections [network], [audio], [call], [answer], [doctor] and [demo]; the command line wins.
+/// names without the dashes, in the sections [network], [audio], [call], [answer], [sdp], [doctor] and [demo]; the
+/// command line wins.
 #[derive(Debug, Parser)]
 #[command(name = "twocans", version, max_term_width = 110, hide_possible_values = true)]
 #[command(subcommand_help_heading = "Verbs", subcommand_value_name = "VERB", disable_help_subcommand = true)]
@@ -85,6 +88,24 @@ pub enum Verb {
         #[command(flatten)]
         network: NetworkSettings,
     },
+    /// Call any WebRTC endpoint, such as a browser: offer and answer are files that you carry
+    ///
+    /// offer writes DIR/offer.json and waits for DIR/answer.json; answer waits for the first and writes the second. Both
+    /// hold {"type", "sdp"} as WebRTC has them. Nobody is looked for, and there are no safety words.
+    Sdp {
+        /// offer or answer
+        #[arg(value_name = "offer|answer", value_enum)]
+        side: SdpSide,
+        /// Where the two files are put
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        sdp: SdpSettings,
+        #[command(flatten)]
+        network: NetworkSettings,
+        #[command(flatten)]
+        audio: AudioSettings,
+    },
     /// Ask the DHT about a person, without ringing
     Lookup {
         /// A twocans: link
@@ -137,6 +158,12 @@ pub enum Verb {
     Undeafen,
     /// Hang up the calls of the running process
     Hangup,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SdpSide {
+    Offer,
+    Answer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

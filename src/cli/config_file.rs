@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::exit::usage;
-use super::settings::{AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings};
+use super::settings::{
+    AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings, SdpSettings,
+};
 use crate::engine::Failure;
 
 /// Its name inside the profile.
@@ -24,6 +26,7 @@ pub struct ConfigFile {
     pub audio: AudioSettings,
     pub call: CallSettings,
     pub answer: AnswerSettings,
+    pub sdp: SdpSettings,
     pub doctor: DoctorSettings,
     pub demo: DemoSettings,
 }
@@ -125,11 +128,14 @@ log = "twocans=debug"
 listen = ["/ip4/127.0.0.1/udp/0/quic-v1"]
 bootstrap = "/ip4/192.0.2.1/tcp/1/p2p/X"
 no-mdns = true
+no-mainline = true
+mainline-bootstrap = ["dht.example.org:6881"]
 stun = ["192.0.2.1:3478"]
 public-stun = "stun.example.org:3478"
 no-public-stun = true
 turn = ["turn:a:b@192.0.2.1:3478"]
 relay-only = false
+no-port-mapping = true
 super-peer = "always"
 presence-refresh = 600
 media-port = "40000-40100"
@@ -165,6 +171,10 @@ no-answer = false
 once = true
 seconds = 30
 
+[sdp]
+seconds = 30
+ring-timeout = 60
+
 [doctor]
 mapping-lifetime = 120
 
@@ -180,7 +190,7 @@ out = "/tmp/demo"
         assert_eq!(file.call.seconds, Some(Seconds(Duration::from_millis(2500))));
 
         let known: toml::Table = FULL.parse().unwrap();
-        let sections = ["network", "audio", "call", "answer", "doctor", "demo"];
+        let sections = ["network", "audio", "call", "answer", "sdp", "doctor", "demo"];
         let keys: Vec<_> = sections.iter().flat_map(|section| known[*section].as_table().unwrap().keys()).collect();
         for option in crate::cli::args::option_names() {
             let global = ["home", "json", "log", "help", "version"].contains(&option.as_str());

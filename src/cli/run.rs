@@ -91,6 +91,10 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
             let options = resolve::online(home, true, network.over(config.network), audio.over(config.audio))?;
             block_on(verbs::answer::run(options, answer.over(config.answer), out))
         }
+        Verb::Sdp { side, dir, sdp, network, audio } => {
+            let options = resolve::online(home, false, network.over(config.network), audio.over(config.audio))?;
+            block_on(verbs::sdp::run(options, side, &dir, sdp.over(config.sdp), out))
+        }
         Verb::Echo { network } => {
             let options = resolve::online(home, true, network.over(config.network), config.audio)?;
             block_on(verbs::answer::echo(options, out))
@@ -140,7 +144,7 @@ pub(super) fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Res
 fn keeps_logs(verb: &Verb) -> bool {
     match verb {
         Verb::Node { .. } | Verb::Call { .. } | Verb::Answer { .. } | Verb::Echo { .. } | Verb::Lookup { .. } => true,
-        Verb::Doctor { .. } => true,
+        Verb::Sdp { .. } | Verb::Doctor { .. } => true,
         Verb::Contacts { .. } | Verb::History { .. } => true,
         Verb::Id | Verb::Demo { .. } | Verb::Devices | Verb::Status | Verb::Mute | Verb::Unmute => false,
         Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen | Verb::Hangup => false,
@@ -151,8 +155,8 @@ fn show(verb: &Verb) -> Show {
     Show {
         presence: matches!(verb, Verb::Answer { .. } | Verb::Echo { .. } | Verb::Node { .. }),
         node: matches!(verb, Verb::Node { .. }),
-        dialled: matches!(verb, Verb::Call { .. }),
-        keys: matches!(verb, Verb::Call { .. } | Verb::Answer { .. }) && Keyboard::is_there(),
+        dialled: matches!(verb, Verb::Call { .. } | Verb::Sdp { .. }),
+        keys: matches!(verb, Verb::Call { .. } | Verb::Answer { .. } | Verb::Sdp { .. }) && Keyboard::is_there(),
     }
 }
 

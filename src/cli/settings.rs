@@ -64,6 +64,13 @@ settings! {
         /// Neither look for peers in the local network nor be seen there [default: false]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_mdns: Option<bool>,
+        /// Neither look for a first node in the BitTorrent DHT nor be found there [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_mainline: Option<bool>,
+        /// Enter the BitTorrent DHT through this node; repeatable [default: the nodes that everybody uses]
+        #[arg(long, value_name = "HOST:PORT")]
+        #[serde(deserialize_with = "texts")]
+        mainline_bootstrap: Vec<HostPort>,
         /// Ask this server how we look from outside, instead of super-peers; repeatable [default: none]
         #[arg(long, value_name = "HOST:PORT")]
         #[serde(deserialize_with = "texts")]
@@ -83,6 +90,9 @@ settings! {
         /// Send media through relays only, so that the peer never learns our address [default: false]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         relay_only: Option<bool>,
+        /// As a super-peer behind a router, do not have it open a port [default: false]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_port_mapping: Option<bool>,
         /// Serve others when we are reachable: auto, always or never [default: auto]
         #[arg(long, value_name = "WHEN")]
         #[serde(deserialize_with = "text")]
@@ -208,6 +218,21 @@ settings! {
         #[arg(long, value_name = "N")]
         #[serde(deserialize_with = "text")]
         seconds: Option<Seconds>,
+    }
+}
+
+settings! {
+    /// `[sdp]`: calls by files.
+    SdpSettings, "Call" {
+        /// Hang up after so many seconds of talk [default: talk until somebody hangs up]
+        #[arg(long, value_name = "N")]
+        #[serde(deserialize_with = "text")]
+        seconds: Option<Seconds>,
+        /// Give up when the other file does not come, or the other endpoint does not begin, for so many seconds
+        /// [default: 600]
+        #[arg(long, value_name = "S")]
+        #[serde(deserialize_with = "text")]
+        ring_timeout: Option<Seconds>,
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Check, Diagnosis, NetworkReport};
 use crate::audio::AudioRole;
 use crate::base::{CallId, EndReason, NodeId, Person};
 use crate::identity::Link;
+use crate::nat::MappedPort;
 use crate::store::{Contact, HistoryEntry};
 
 /// Chosen by the front end; comes back in [`Event::CommandFinished`].
@@ -40,6 +41,22 @@ pub enum CommandKind {
     HangUp {
         call: CallId,
         reason: EndReason,
+    },
+    /// Begin a call with any WebRTC endpoint, described by SDP alone (RFC 8829), by an offer. Finishes with
+    /// [`Reply::Call`]; [`Event::Described`] brings the offer. `patience`: how long it may wait for its answer.
+    OfferSdp {
+        patience: Duration,
+    },
+    /// The answer to our offer.
+    AcceptSdp {
+        call: CallId,
+        answer: String,
+    },
+    /// Answer such an offer. Finishes with [`Reply::Call`]; [`Event::Described`] brings our answer. `patience`: how long
+    /// the other endpoint may take to begin.
+    AnswerSdp {
+        offer: String,
+        patience: Duration,
     },
     /// Stop or resume sending our microphone, in all calls.
     SetMuted {
@@ -148,6 +165,8 @@ pub enum Event {
         reason: String,
     },
     NetworkChanged,
+    /// The router lets strangers in at this address, for a super-peer of ours; `None`: no longer.
+    PortMapped(Option<MappedPort>),
     Dialing {
         call: CallId,
         peer: Person,
@@ -170,9 +189,15 @@ pub enum Event {
         call: CallId,
         words: Vec<String>,
     },
+    /// Our description of a call that is described by SDP alone, complete: the other endpoint is to get it.
+    Described {
+        call: CallId,
+        sdp: String,
+    },
     Connected {
         call: CallId,
-        peer: Person,
+        /// `None`: an endpoint that is not ours.
+        peer: Option<Person>,
         /// Dial to RING; `None` on the callee's side.
         ring: Option<Duration>,
         /// ANSWER received (caller) or sent (callee) to the first decoded remote audio frame.
@@ -228,7 +253,7 @@ pub enum Event {
     NodeStats(NodeTotals),
     Ended {
         call: CallId,
-        peer: Person,
+        peer: Option<Person>,
         reason: EndReason,
         /// Why nothing came through, where that is known: a clause for the sentence that tells the end.
         cause: Option<String>,
@@ -282,7 +307,7 @@ impl MediaPath {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerStats {
     pub call: CallId,
-    pub peer: Person,
+    pub peer: Option<Person>,
     pub rtt_ms: Option<f32>,
     /// Interarrival jitter (RFC 3550 §6.4.1).
     pub jitter_ms: Option<f32>,
@@ -404,7 +429,8 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotCall {
     pub call: CallId,
-    pub peer: Person,
+    /// `None`: an endpoint that is not ours.
+    pub peer: Option<Person>,
     pub name: Option<String>,
     pub side: CallSide,
     pub phase: CallPhase,
@@ -412,6 +438,23 @@ pub struct SnapshotCall {
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
     pub peer_muted: bool,
+}
+
+/// A person who has no name, or an endpoint that is not even a person.
+pub fn name_of_nameless(peer: Option<&Person>) -> String {
+    peer.map_or_else(|| "the other endpoint".to_owned(), Person::abbreviated)
+}
+
+impl SnapshotCall {
+    /// The person's name, or what there is instead of one.
+    pub fn peer_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| name_of_nameless(self.peer.as_ref()))
+    }
+
+    /// What tells this peer from others at a glance: the person's key, or else the call's.
+    pub fn peer_seed(&self) -> &[u8] {
+        self.peer.as_ref().map_or(self.call.as_bytes(), |peer| peer.as_bytes())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod doctor;
 mod handle;
 mod link_task;
 mod options;
+mod ports;
 mod profile;
 pub mod quality;
 mod relaying;
@@ -23,11 +24,12 @@ pub mod whom;
 pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;
 pub use crate::link::TurnServer;
-pub use crate::nat::{Filtering, Mapping, MappingLifetime, NatKind, NatReport, Seen};
+pub use crate::nat::{Filtering, MappedPort, Mapping, MappingLifetime, MappingProtocol, NatKind, NatReport, Seen};
 pub use crate::store::{Contact, HistoryEntry};
 pub use api::{
     CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind,
     LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, Stamped, Summary,
+    name_of_nameless,
 };
 pub use clock::MonotonicClock;
 pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};

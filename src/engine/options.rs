@@ -15,7 +15,8 @@ pub struct Options {
     pub home: PathBuf,
     /// Shown to people we call.
     pub display_name: Option<String>,
-    /// False: no socket is opened; only the address book and history answer (verbs `contacts`, `history`).
+    /// False: nobody is looked for or found; the address book and history answer (verbs `contacts`, `history`), and calls
+    /// that are described by SDP alone have their media sockets.
     pub online: bool,
     /// Publish presence and take calls (`answer`, the client); `call`, `lookup` and `node` do not.
     pub callable: bool,
@@ -30,11 +31,17 @@ pub struct NetworkOptions {
     /// Multiaddresses with `/p2p/ID` of first nodes.
     pub bootstrap: Vec<String>,
     pub mdns: bool,
+    /// Look for a first node in the BitTorrent DHT when there is no other, and be found there as a super-peer.
+    pub mainline: bool,
+    /// First nodes of that DHT, as `HOST:PORT`; empty: those that everybody uses.
+    pub mainline_bootstrap: Vec<String>,
     pub stun: Vec<SocketAddr>,
     /// STUN servers of others, as `HOST:PORT`: asked only when no super-peer is there to ask.
     pub public_stun: Vec<String>,
     pub turn: Vec<TurnServer>,
     pub relay_only: bool,
+    /// A super-peer behind a router has it open a port (PCP, NAT-PMP, UPnP). Never when isolated.
+    pub port_mapping: bool,
     pub super_peer: SuperPeerMode,
     /// Between two renewals of the presence record, 1 to 25 minutes; `None`: 25.
     pub presence_refresh: Option<Duration>,

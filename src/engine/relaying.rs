@@ -128,6 +128,15 @@ pub(super) async fn seek(
     let _ = desk.send(DeskInput::Relay { call, grant: None }).await;
 }
 
+/// For a call without super-peers: servers of others tell our address, and no relay will come.
+pub(super) async fn seek_public_stun(call: CallId, public_stun: Vec<String>, desk: mpsc::Sender<DeskInput>) {
+    if !public_stun.is_empty() {
+        let servers = addresses_of(public_stun).await;
+        let _ = desk.send(DeskInput::PublicStun { call, servers }).await;
+    }
+    let _ = desk.send(DeskInput::Relay { call, grant: None }).await;
+}
+
 /// The first address of each host, of those that the name servers tell in time.
 pub(super) async fn addresses_of(hosts: Vec<String>) -> Vec<SocketAddr> {
     let mut asked = JoinSet::new();

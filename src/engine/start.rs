@@ -114,6 +114,7 @@ fn rendezvous_config(options: &Options, profile: &Profile, me: &PersonKey) -> Re
         listen: network.listen.clone(),
         bootstrap: network.bootstrap.clone(),
         mdns: network.mdns,
+        mainline: network.mainline.then(|| network.mainline_bootstrap.clone()),
         isolated: network.isolated,
         server,
         treat_as_public: network.treat_as_public.clone(),

@@ -132,6 +132,9 @@ pub enum LinkError {
     /// Too many messages are on their way already. Try again in a moment.
     #[error("too many messages are waiting for the peer")]
     Congested,
+    /// This link was opened without a data channel.
+    #[error("there is no data channel")]
+    NoChannel,
     /// The link was closed or has failed. Open another one.
     #[error("the link is closed")]
     Closed,

@@ -17,6 +17,8 @@ pub struct LinkConfig {
     pub expects_relays: bool,
     /// Only relayed candidates: the peer and the network between us never see an address of this machine.
     pub relay_only: bool,
+    /// Whether there is a data channel for messages. Endpoints that are not ours have no use for it.
+    pub channel: bool,
     /// UDP ports to bind; `None`: any.
     pub media_ports: Option<RangeInclusive<u16>>,
     pub timings: Timings,
@@ -32,6 +34,7 @@ impl LinkConfig {
             turn: Vec::new(),
             expects_relays: false,
             relay_only: false,
+            channel: true,
             media_ports: None,
             timings: Timings::default(),
         }

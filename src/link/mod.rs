@@ -10,6 +10,7 @@
 //!                                                │ dtls     makes the handshake survive loss
 //!                                                │ gather   candidates; relay: STUN and TURN servers
 //!                                                │ peer     `rtc`, set up for one voice track and one channel
+//!                                                │ foreign  what browsers and libraries say, and are told
 //! ```
 //!
 //! How a link is used, by the side that offers (in a call, the callee):
@@ -27,6 +28,7 @@ mod candidate;
 mod config;
 mod core;
 mod dtls;
+mod foreign;
 mod gate;
 mod gather;
 mod opening;
@@ -42,6 +44,7 @@ pub use api::{
     Path,
 };
 pub use config::{Interfaces, LinkConfig, Role, Timings, TurnServer};
+pub use foreign::{ForeignDescription, ForeignError, MAX_FOREIGN_SDP_LEN, SdpKind, candidates_of, foreign_offer};
 pub use peer::MAX_MESSAGE_LEN;
 pub use sdp::{MAX_SDP_LEN, fingerprint_of, ufrag_of};
 pub use shell::{AudioSink, Link};

@@ -31,8 +31,10 @@ const MAX_BUFFERED: usize = 16 * MAX_MESSAGE_LEN;
 /// SCTP receive window, bytes: a few messages; the control channel is no file transfer.
 const SCTP_WINDOW: u32 = 8 * MAX_MESSAGE_LEN as u32;
 /// Payload types we offer; an answerer takes over the offerer's.
-const OPUS_PAYLOAD_TYPE: u8 = 111;
-const RED_PAYLOAD_TYPE: u8 = 63;
+pub(super) const OPUS_PAYLOAD_TYPE: u8 = 111;
+pub(super) const RED_PAYLOAD_TYPE: u8 = 63;
+/// RFC 7587 §6.1.
+pub(super) const OPUS_FMTP: &str = "minptime=10;useinbandfec=1;usedtx=1";
 /// RFC 7587 §7 wants 2 channels in the SDP, whatever is sent.
 const OPUS_SDP_CHANNELS: u16 = 2;
 /// Agreed beforehand rather than announced in-band (RFC 8832 §1): one round trip less before the first message.
@@ -44,11 +46,11 @@ const CHECK_ATTEMPTS: fn(Duration, Duration) -> u16 = |total, interval| {
     u16::try_from(attempts).unwrap_or(u16::MAX)
 };
 
-/// A peer connection with one audio track and the control channel.
+/// A peer connection with one audio track and, if wanted, the control channel.
 pub(super) struct Peer {
     pub connection: RTCPeerConnection,
     sender: RTCRtpSenderId,
-    channel: RTCDataChannelId,
+    channel: Option<RTCDataChannelId>,
     ssrc: u32,
     payload_types: PayloadTypes,
 }
@@ -86,13 +88,17 @@ impl Peer {
             .build(now)
             .map_err(core_error)?;
         let sender = connection.add_track(track(ssrc)).map_err(core_error)?;
-        let init = RTCDataChannelInit { negotiated: Some(CONTROL_CHANNEL_STREAM), ..RTCDataChannelInit::default() };
-        let channel = connection.create_data_channel(CONTROL_CHANNEL_LABEL, Some(init)).map_err(core_error)?.id();
+        let channel = if config.channel {
+            let init = RTCDataChannelInit { negotiated: Some(CONTROL_CHANNEL_STREAM), ..RTCDataChannelInit::default() };
+            Some(connection.create_data_channel(CONTROL_CHANNEL_LABEL, Some(init)).map_err(core_error)?.id())
+        } else {
+            None
+        };
         Ok(Self { connection, sender, channel, ssrc, payload_types: PayloadTypes::default() })
     }
 
-    pub fn channel(&self) -> RTCDataChannelId {
-        self.channel
+    pub fn is_channel(&self, channel: RTCDataChannelId) -> bool {
+        self.channel == Some(channel)
     }
 
     pub fn payload_types(&self) -> PayloadTypes {
@@ -125,7 +131,8 @@ impl Peer {
 
     /// Queues a message on the open channel.
     pub fn send_message(&mut self, message: &[u8], now: Instant) -> Result<(), LinkError> {
-        let mut channel = self.connection.data_channel(self.channel).ok_or(LinkError::Closed)?;
+        let channel = self.channel.ok_or(LinkError::NoChannel)?;
+        let mut channel = self.connection.data_channel(channel).ok_or(LinkError::Closed)?;
         if channel.outstanding_bytes() + message.len() > MAX_BUFFERED {
             return Err(LinkError::Congested);
         }
@@ -187,13 +194,13 @@ fn codecs() -> [RTCRtpCodecParameters; 2] {
     ]
 }
 
-/// RFC 7587 §6.1 and §7.
+/// RFC 7587 §7.
 fn opus() -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: "audio/opus".to_owned(),
         clock_rate: SAMPLE_RATE_HZ,
         channels: OPUS_SDP_CHANNELS,
-        sdp_fmtp_line: "minptime=10;useinbandfec=1;usedtx=1".to_owned(),
+        sdp_fmtp_line: OPUS_FMTP.to_owned(),
         rtcp_feedback: vec![],
     }
 }

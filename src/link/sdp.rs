@@ -41,6 +41,11 @@ pub(super) fn credentials_of(sdp: &str) -> Result<Credentials, DescriptionError>
     let (Some(ufrag), Some(password)) = (only("ice-ufrag")?, only("ice-pwd")?) else {
         return Err(DescriptionError::NoCredentials);
     };
+    judge_credentials(ufrag, password)
+}
+
+/// Credentials within the bounds of RFC 8839 §5.4.
+pub(super) fn judge_credentials(ufrag: &str, password: &str) -> Result<Credentials, DescriptionError> {
     let ice_chars = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/');
     let fits = UFRAG_LEN.contains(&ufrag.len()) && PASSWORD_LEN.contains(&password.len());
     if !fits || !ice_chars(ufrag) || !ice_chars(password) {
@@ -98,14 +103,14 @@ fn only_value<'a>(sdp: &'a str, name: &str, ambiguous: DescriptionError) -> Resu
 
 /// Name and value of an `a=name:value` line. Spaces are tolerated wherever the laxest parser would tolerate them: a second
 /// value must not hide behind a spelling that only some parsers know.
-fn attribute(line: &str) -> Option<(&str, &str)> {
+pub(super) fn attribute(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(':')?;
     let (kind, name) = key.split_once('=')?;
     kind.trim().eq_ignore_ascii_case("a").then_some((name.trim(), value.trim()))
 }
 
 /// `sha-256 AB:CD:…` (RFC 8122 §5).
-fn parse_fingerprint(value: &str) -> Option<[u8; 32]> {
+pub(super) fn parse_fingerprint(value: &str) -> Option<[u8; 32]> {
     let (hash, hex) = value.split_once(' ')?;
     if !hash.eq_ignore_ascii_case("sha-256") {
         return None;

@@ -20,6 +20,9 @@ pub struct RendezvousConfig {
     pub bootstrap: Vec<String>,
     /// Find nodes on the local network (RFC 6762, IPv4). Never when isolated.
     pub mdns: bool,
+    /// Look for a first node in the BitTorrent DHT when there is no other, and be found there as a super-peer; its first
+    /// nodes as `HOST:PORT`, none for those that everybody uses. `None`, and when isolated: never.
+    pub mainline: Option<Vec<String>>,
     /// Loopback only: nothing else is listened on, dialled or believed.
     pub isolated: bool,
     /// Be a super-peer: store records for others, and relay rings to nodes that reserve a place here.
@@ -48,6 +51,7 @@ impl Default for RendezvousConfig {
             listen: Vec::new(),
             bootstrap: Vec::new(),
             mdns: true,
+            mainline: None,
             isolated: false,
             server: false,
             treat_as_public: Vec::new(),

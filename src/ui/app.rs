@@ -13,6 +13,7 @@ use super::screens;
 use super::theme::{self, QR_GROUND, QR_INK, palette, space};
 use super::words;
 use crate::base::Person;
+use crate::engine::name_of_nameless;
 use crate::engine::{CallPhase, CallSide, CommandKind, EndReason, Engine, Event, Events, Snapshot, SnapshotCall};
 use crate::identity::Link;
 
@@ -113,9 +114,9 @@ impl App {
                 self.safety_words.clear();
                 let now = self.engine.snapshot();
                 let known = now.calls.iter().find(|known| known.call == *call).and_then(|known| known.name.clone());
-                let contact = now.contacts.iter().find(|contact| contact.person == *peer);
+                let contact = now.contacts.iter().find(|contact| Some(contact.person) == *peer);
                 let name = known.or_else(|| contact.and_then(|contact| contact.name.clone()));
-                let name = name.unwrap_or_else(|| peer.abbreviated());
+                let name = name.unwrap_or_else(|| name_of_nameless(peer.as_ref()));
                 self.notice = Some(words::end(*reason, &name, *talked));
             }
             Event::Failed(failure) | Event::CommandFinished { result: Err(failure), .. } => {

@@ -18,6 +18,8 @@ pub(super) struct Congestion {
     /// What passed when the queue last grew.
     passed_bps: f32,
     queue_ms: f32,
+    /// The same as of the report before.
+    queue_before_ms: f32,
     /// Reports without a queue since the last one with.
     calm: u32,
     /// So many are waited for before more is tried.
@@ -28,7 +30,15 @@ pub(super) struct Congestion {
 
 impl Congestion {
     pub fn new() -> Self {
-        Self { limit_bps: None, passed_bps: 0.0, queue_ms: 0.0, calm: 0, patience: FIRST_PATIENCE, trying: false }
+        Self {
+            limit_bps: None,
+            passed_bps: 0.0,
+            queue_ms: 0.0,
+            queue_before_ms: 0.0,
+            calm: 0,
+            patience: FIRST_PATIENCE,
+            trying: false,
+        }
     }
 
     /// Bits per second, with all headers, that may be sent; `None` while no limit is known.
@@ -36,16 +46,29 @@ impl Congestion {
         self.limit_bps.map(|bps| bps as u32)
     }
 
+    /// Learns from a report.
     pub fn update(&mut self, report: &PathReport) {
         let queue_ms = if report.queue_ms.is_finite() { report.queue_ms.clamp(0.0, 10_000.0) } else { 0.0 };
-        let grown_ms = queue_ms - std::mem::replace(&mut self.queue_ms, queue_ms);
+        self.queue_before_ms = std::mem::replace(&mut self.queue_ms, queue_ms);
+        let grown_ms = queue_ms - self.queue_before_ms;
         if queue_ms > QUEUE_MS && grown_ms > -queue_ms * DRAINING {
             self.yield_to(passed(report, grown_ms));
         } else if queue_ms > QUEUE_MS / 2.0 {
             self.calm = 0;
         } else {
-            self.rise();
+            self.rise(report.sent_bps);
         }
+    }
+
+    /// More than what is known to pass is wanted.
+    pub fn is_trying(&self) -> bool {
+        self.trying
+    }
+
+    /// Whether what the last report lost was lost by a queue that overflows: less must be sent then, not more. A loss
+    /// shows only when a later packet comes, maybe after the queue is gone.
+    pub fn loses_by_itself(&self) -> bool {
+        self.queue_ms.max(self.queue_before_ms) > QUEUE_MS && self.limit_bps.is_some_and(|bps| bps > LEAST_BPS)
     }
 
     fn yield_to(&mut self, passed_bps: f32) {
@@ -58,13 +81,15 @@ impl Congestion {
         self.limit_bps = Some((passed_bps * YIELD).min(before * YIELD).max(LEAST_BPS));
     }
 
-    fn rise(&mut self) {
+    /// What was not sent was not shown to pass either.
+    fn rise(&mut self, sent_bps: f32) {
         self.calm += 1;
         let Some(limit) = self.limit_bps else { return };
         self.trying = self.calm >= self.patience;
-        let most = if self.trying { f32::INFINITY } else { (self.passed_bps * NEARLY_ALL).max(limit) };
-        let risen = (limit * if self.trying { TRY } else { RISE }).min(most);
-        self.limit_bps = Some(risen).filter(|bps| *bps < UNLIMITED_BPS);
+        let (growth, most) =
+            if self.trying { (TRY, sent_bps * BEYOND_SENT) } else { (RISE, self.passed_bps * NEARLY_ALL) };
+        self.limit_bps = Some((limit * growth).min(most).max(limit)).filter(|bps| *bps < UNLIMITED_BPS);
+        self.trying &= self.limit_bps.is_some();
     }
 }
 
@@ -83,14 +108,16 @@ const YIELD: f32 = 0.85;
 const NEARLY_ALL: f32 = 0.95;
 /// Growth per report: towards what passed, and beyond it.
 const RISE: f32 = 1.03;
-const TRY: f32 = 1.08;
+const TRY: f32 = 1.05;
+/// The limit is so much above what was sent at most.
+const BEYOND_SENT: f32 = 1.15;
 /// Reports before more is tried.
 const FIRST_PATIENCE: u32 = 30;
 const LONGEST_PATIENCE: u32 = 480;
 /// Less is not asked of anybody: a voice of 8 kb/s in packets of 60 ms.
 const LEAST_BPS: f32 = 16_000.0;
 /// From here on the limit limits nothing.
-const UNLIMITED_BPS: f32 = 160_000.0;
+const UNLIMITED_BPS: f32 = 120_000.0;
 
 #[cfg(test)]
 mod tests {

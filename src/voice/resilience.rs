@@ -12,6 +12,8 @@ use super::packetizer::RedDistances;
 /// How the sender's packets fared, as their receiver counts them, over about a second.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PathReport {
+    /// Packets sent in that time: few in a pause, when a report says little. The sender's own figure.
+    pub packets: u32,
     /// Packets lost before any repair (RFC 3550 §6.4.1), 0..=1.
     pub fraction_lost: f32,
     /// Packets lost in a row, mean; 0 when none was lost.
@@ -57,11 +59,11 @@ pub struct ResilienceSettings {
 #[derive(Debug, Clone)]
 pub struct Resilience {
     settings: ResilienceSettings,
-    /// Smoothed: rises within two reports, falls within half a minute.
+    /// Smoothed: rises within two seconds of speech, falls within half a minute.
     loss: f32,
-    /// Of reports, of lost packets and of bursts: decayed sums, the latter in shares of a report's packets. Until more
-    /// is known losses are taken for bursts, whose remedy is the cheaper one.
-    reports: f32,
+    /// Seconds of speech that were reported, and the shares of them that were lost and that began a burst: decayed sums.
+    /// Until more is known losses are taken for bursts, whose remedy is the cheaper one.
+    reported: f32,
     lost_sum: f32,
     burst_sum: f32,
     level: usize,
@@ -91,14 +93,24 @@ struct Remedy(u32, &'static [u8]);
 /// 10, 20, 30 %: 2.5, 1.8, 1.4 without, 3.3, 3.1, 2.8 by the table.
 const TABLE: [Level; 4] = [
     Level { from: 0.0, until: 0.0, scattered: Remedy(u32::MAX, &[]), bursty: Remedy(u32::MAX, &[]) },
-    Level { from: 0.01, until: 0.005, scattered: Remedy(23_000, &[1]), bursty: Remedy(15_500, &[1, 2]) },
-    Level { from: 0.13, until: 0.087, scattered: Remedy(16_000, &[1, 2, 3]), bursty: Remedy(15_500, &[1, 2]) },
+    Level { from: 0.01, until: 0.005, scattered: Remedy(23_000, &[1]), bursty: Remedy(15_000, &[1, 2]) },
+    Level { from: 0.13, until: 0.087, scattered: Remedy(16_000, &[1, 2, 3]), bursty: Remedy(15_000, &[1, 2]) },
     Level { from: 0.33, until: 0.22, scattered: Remedy(11_500, &[1, 2, 3]), bursty: Remedy(15_000, &[1, 3]) },
 ];
-/// Part of the way that the smoothed loss goes to a report that is higher, and to one that is lower.
-const ATTACK: f32 = 0.7;
-const DECAY: f32 = 0.12;
-/// What is left of a report's losses after the next one.
+/// What goes out until a path has shown what it is, so that the first words are heard on any. In bursts one copy from
+/// further back is worth two from near.
+const UNKNOWN: Remedy = Remedy(28_000, &[2]);
+/// What goes out while more than before is tried.
+const PROBE: Remedy = Remedy(u32::MAX, &[1, 2]);
+/// Seconds of speech after which a path is known.
+const KNOWN: f32 = 1.5;
+/// Packets of a second of speech, and the seconds that a report counts for at most, whatever it claims.
+const PACKETS: f32 = 50.0;
+const MOST_SECONDS: f32 = 2.0;
+/// Part that stays of the distance between the smoothed loss and a higher one, and a lower one, after a second.
+const ATTACK: f32 = 0.3;
+const DECAY: f32 = 0.88;
+/// What is left of a second's losses after another one.
 const BURST_MEMORY: f32 = 0.93;
 /// Losses are bursts when they are so much longer than chance makes them.
 const BURSTY: f32 = 1.1;
@@ -108,7 +120,7 @@ impl Resilience {
         Self {
             settings,
             loss: 0.0,
-            reports: 0.0,
+            reported: 0.0,
             lost_sum: 0.1,
             burst_sum: 0.05,
             level: 0,
@@ -119,37 +131,66 @@ impl Resilience {
     /// What to do after this report.
     pub fn update(&mut self, report: &PathReport) -> Protection {
         self.congestion.update(report);
+        if !self.congestion.loses_by_itself() {
+            self.learn(report);
+        }
+        self.protection()
+    }
+
+    fn learn(&mut self, report: &PathReport) {
+        let seconds = (report.packets as f32 / PACKETS).min(MOST_SECONDS);
         let lost = report.lost();
-        self.loss += (lost - self.loss) * if lost > self.loss { ATTACK } else { DECAY };
+        let stays = if lost > self.loss { ATTACK } else { DECAY };
+        self.loss = lost + (self.loss - lost) * stays.powf(seconds);
         let bursts = if report.mean_burst >= 1.0 { lost / report.mean_burst } else { 0.0 };
-        self.reports = self.reports * BURST_MEMORY + 1.0;
-        self.lost_sum = self.lost_sum * BURST_MEMORY + lost;
-        self.burst_sum = self.burst_sum * BURST_MEMORY + bursts;
+        let memory = BURST_MEMORY.powf(seconds);
+        self.reported = self.reported * memory + seconds;
+        self.lost_sum = self.lost_sum * memory + lost * seconds;
+        self.burst_sum = self.burst_sum * memory + bursts * seconds;
         while TABLE.get(self.level + 1).is_some_and(|next| self.loss >= next.from) {
             self.level += 1;
         }
         while self.level > 0 && self.loss < TABLE[self.level].until {
             self.level -= 1;
         }
-        self.protection()
     }
 
-    /// What to do now; before any report, nothing.
+    /// What to do now.
     pub fn protection(&self) -> Protection {
-        fit(self.wanted(), self.settings.ptime, self.congestion.limit_bps())
+        let (fixed, limit_bps) = (self.settings.ptime, self.congestion.limit_bps());
+        let (is_good, wanted) = (self.is_good(), self.wanted(self.remedy()));
+        let fitting = fit(wanted, fixed, limit_bps);
+        if is_good && self.congestion.is_trying() && fitting != fit(wanted, fixed, None) {
+            // Copies fill what a little more than what passes for certain leaves, and mend what that loses.
+            return fit(self.wanted(&PROBE), fixed, limit_bps);
+        }
+        fitting
     }
 
     /// Whether losses come in a row more often than chance would have it; independent ones of a share p have a mean
     /// length of 1 / (1 − p).
     fn is_bursty(&self) -> bool {
-        let share = self.lost_sum / self.reports.max(1.0);
+        let share = self.lost_sum / self.reported.max(1.0);
         self.lost_sum * (1.0 - share) >= self.burst_sum * BURSTY
     }
 
+    /// Known, and next to nothing is lost.
+    fn is_good(&self) -> bool {
+        self.level == 0 && self.reported >= KNOWN
+    }
+
     /// What the loss alone calls for.
-    fn wanted(&self) -> Protection {
+    fn remedy(&self) -> &'static Remedy {
         let level = &TABLE[self.level];
-        let Remedy(bitrate_bps, by_table) = if self.is_bursty() { &level.bursty } else { &level.scattered };
+        match self.level {
+            0 if !self.is_good() => &UNKNOWN,
+            _ if self.is_bursty() => &level.bursty,
+            _ => &level.scattered,
+        }
+    }
+
+    /// A remedy as far as the user allows it.
+    fn wanted(&self, Remedy(bitrate_bps, by_table): &Remedy) -> Protection {
         let red = match self.settings.copies {
             None => RedDistances::new(by_table),
             Some(copies) => RedDistances::new(&[1, 2, 3, 4][..usize::from(copies.min(4))]),
@@ -157,7 +198,7 @@ impl Resilience {
         let copies_forbidden = self.settings.copies == Some(0);
         let fec = self.settings.fec && copies_forbidden && self.level > 0;
         let bitrate_bps = if copies_forbidden { self.settings.bitrate_bps } else { *bitrate_bps };
-        let by_loss = if self.level == 0 { Ptime::Ms10 } else { Ptime::Ms20 };
+        let by_loss = if by_table.is_empty() { Ptime::Ms10 } else { Ptime::Ms20 };
         Protection {
             ptime: self.settings.ptime.unwrap_or(by_loss),
             bitrate_bps: bitrate_bps.min(self.settings.bitrate_bps),
@@ -234,7 +275,7 @@ mod tests {
     }
 
     fn loss(fraction_lost: f32, mean_burst: f32) -> PathReport {
-        PathReport { fraction_lost, mean_burst, ..PathReport::default() }
+        PathReport { packets: 50, fraction_lost, mean_burst, ..PathReport::default() }
     }
 
     #[test]
@@ -280,15 +321,26 @@ mod tests {
         assert_eq!(neither.fec_for_percent, 0);
         let always = Resilience::new(ResilienceSettings { copies: Some(1), ..FREE }).protection();
         assert_eq!(always.red, RedDistances::new(&[1]));
-        let generous = Resilience::new(ResilienceSettings { bitrate_bps: 64_000, ..FREE }).protection();
+        let generous = after(ResilienceSettings { bitrate_bps: 64_000, ..FREE }, [loss(0.0, 0.0), loss(0.0, 0.0)]);
         assert_eq!((generous.ptime, generous.bitrate_bps), (Ptime::Ms10, 128_000));
         let narrow = after(ResilienceSettings { bitrate_bps: 12_000, ..FREE }, heavy());
         assert_eq!(narrow.bitrate_bps, 12_000);
     }
 
     #[test]
+    fn an_unknown_path_is_not_trusted_and_a_pause_says_little_of_it() {
+        let pause = PathReport { packets: 2, ..loss(0.0, 0.0) };
+        let silent = after(FREE, std::iter::repeat_n(pause, 10));
+        assert_eq!((silent.ptime, silent.red), (Ptime::Ms20, RedDistances::new(&[2])));
+        let one_of_two = after(FREE, [loss(0.0, 0.0), loss(0.0, 0.0), PathReport { packets: 2, ..loss(0.5, 1.0) }]);
+        assert_eq!(one_of_two.red, RedDistances::new(&[1, 2]), "a loss, but not one of half");
+        let claimed = PathReport { packets: u32::MAX, ..loss(0.0, 0.0) };
+        assert_eq!(after(FREE, [claimed]).ptime, Ptime::Ms10);
+    }
+
+    #[test]
     fn packets_are_short_only_where_nothing_is_lost() {
-        assert_eq!(after(FREE, [loss(0.0, 0.0)]).ptime, Ptime::Ms10);
+        assert_eq!(after(FREE, std::iter::repeat_n(loss(0.0, 0.0), 2)).ptime, Ptime::Ms10);
         assert_eq!(after(FREE, std::iter::repeat_n(loss(0.05, 1.0), 5)).ptime, Ptime::Ms20);
         let fixed = ResilienceSettings { ptime: Some(Ptime::Ms40), ..FREE };
         assert_eq!(after(fixed, [loss(0.0, 0.0)]).ptime, Ptime::Ms40);
@@ -296,7 +348,7 @@ mod tests {
 
     #[test]
     fn what_goes_out_fits_the_link() {
-        let short = Resilience::new(FREE).wanted();
+        let short = Protection { ptime: Ptime::Ms10, bitrate_bps: 32_000, red: RedDistances::NONE, fec_for_percent: 0 };
         let loud = Protection { ptime: Ptime::Ms20, red: RedDistances::new(&[1, 3]), ..short };
         let on = |wanted: Protection, limit: u32| {
             let fitting = fit(wanted, None, Some(limit));

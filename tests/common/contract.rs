@@ -84,6 +84,8 @@ const SUMMARY: Kind = Kind::Object(&[
 const ENVELOPE: &[Field] =
     &[("event", Kind::Text, KNOWN), ("t_ms", Kind::Number, KNOWN), ("mono_ms", Kind::Number, KNOWN)];
 
+const SDP_FILE: &[Field] = &[("type", Kind::OneOf(&["offer", "answer"]), KNOWN), ("file", Kind::Text, KNOWN)];
+
 const EVENTS: &[(&str, &[Field])] = &[
     (
         "ready",
@@ -117,7 +119,7 @@ const EVENTS: &[(&str, &[Field])] = &[
         "connected",
         &[
             ("call", Kind::Call, KNOWN),
-            ("peer", Kind::Person, KNOWN),
+            ("peer", Kind::Person, NULLABLE),
             ("ring_ms", Kind::Number, NULLABLE),
             ("answer_to_media_ms", Kind::Number, KNOWN),
             ("path", Kind::OneOf(&["direct", "relayed"]), KNOWN),
@@ -147,7 +149,7 @@ const EVENTS: &[(&str, &[Field])] = &[
         "stats",
         &[
             ("call", Kind::Call, KNOWN),
-            ("peer", Kind::Person, KNOWN),
+            ("peer", Kind::Person, NULLABLE),
             ("rtt_ms", Kind::Number, NULLABLE),
             ("jitter_ms", Kind::Number, NULLABLE),
             ("loss", Kind::Share, NULLABLE),
@@ -195,6 +197,9 @@ const EVENTS: &[(&str, &[Field])] = &[
             ("summary", SUMMARY, KNOWN),
         ],
     ),
+    ("sdp_written", SDP_FILE),
+    ("sdp_awaited", SDP_FILE),
+    ("sdp_read", SDP_FILE),
     (
         "demo_result",
         &[

@@ -10,6 +10,8 @@
 //! | [`staircase`] | how long nothing new arrived, and whether anything was played twice |
 //! | [`figures`] | percentiles, `/proc` |
 //! | [`machine`] | quiet for tests that measure |
+//! | [`chromium`] | a real browser and what a page in it says |
+//! | [`foreign`] | programs of others: WebRTC and libp2p in other languages, a BitTorrent client |
 //! | [`garbage`] | what the internet throws at an open port |
 //! | [`netlab`] | hosts, NAT routers and a public segment in network namespaces |
 //! | [`netem`] | delay, jitter and loss on any of its links |
@@ -20,9 +22,11 @@
 
 #![allow(dead_code, reason = "every test binary compiles all of this and uses its part")]
 
+pub mod chromium;
 pub mod contract;
 pub mod device_lab;
 pub mod figures;
+pub mod foreign;
 pub mod garbage;
 pub mod machine;
 pub mod natprobe;

@@ -14,6 +14,10 @@ const PIECE_MS: usize = 500;
 const STRAY_MS: usize = 120;
 /// A piece counts as heard from this correlation coefficient on.
 const HEARD_FROM: f32 = 0.6;
+/// Half of a piece from this one on: shorter sounds are alike more easily.
+const HALF_HEARD_FROM: f32 = 0.75;
+/// Halves are this close to their places beside each other.
+const STRETCH_MS: usize = 30;
 /// Reference pieces below this level hold a pause and are not looked for.
 const PAUSE_DBFS: f32 = -45.0;
 
@@ -42,6 +46,24 @@ pub fn read_wav_channel(path: &Path, channel: usize) -> Vec<f32> {
     whole.into_iter().skip(channel).step_by(usize::from(spec.channels)).collect()
 }
 
+/// Names a folder for the sounds that a test made, for judges of other languages (`make mos`).
+const KEEP_VARIABLE: &str = "TWOCANS_KEEP_SOUNDS";
+
+/// Keeps a mono sound of 48 kHz as `name`.wav, at 16 kHz, where such a folder is wanted.
+pub fn keep(name: &str, samples: &[f32]) {
+    let Some(folder) = std::env::var_os(KEEP_VARIABLE) else { return };
+    let path = Path::new(&folder).join(name).with_extension("wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: MATCH_RATE_HZ as u32,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(&path, spec).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+    to_i16(&downsample(samples)).into_iter().for_each(|sample| wav.write_sample(sample).expect("the disk has room"));
+    wav.finalize().expect("the disk has room");
+}
+
 /// How much of the reference was heard.
 #[derive(Debug, Clone)]
 pub struct Heard {
@@ -68,10 +90,8 @@ pub fn heard(reference: &[f32], degraded: &[f32]) -> Heard {
             continue;
         }
         pieces += 1;
-        let (lag, likeness) = best_match(wanted, &degraded, start as isize + common);
-        if likeness >= HEARD_FROM {
-            lags.push(lag - start as isize);
-        }
+        let lag = heard_at(wanted, &degraded, start as isize + common);
+        lags.extend(lag.map(|at| at - start as isize));
     }
     assert!(pieces > 0, "the reference holds no speech");
     lags.sort_unstable();
@@ -153,6 +173,21 @@ fn envelope(samples: &[f32]) -> Vec<f32> {
         samples.chunks(MATCH_RATE_HZ / ENVELOPE_HZ).map(|ms| ms.iter().map(|s| s.abs()).sum::<f32>().sqrt()).collect();
     let mean = raw.iter().sum::<f32>() / raw.len().max(1) as f32;
     raw.into_iter().map(|value| value - mean).collect()
+}
+
+/// Where around `expected` a piece was heard: as a whole, or in two halves with a stretch of the jitter buffer's between.
+fn heard_at(piece: &[f32], signal: &[f32], expected: isize) -> Option<isize> {
+    let (at, likeness) = best_match(piece, signal, expected);
+    if likeness >= HEARD_FROM {
+        return Some(at);
+    }
+    let (first, second) = piece.split_at(piece.len() / 2);
+    let half = first.len() as isize;
+    let [first, second] = [(first, expected), (second, expected + half)].map(|(half, at)| best_match(half, signal, at));
+    let stretch = second.0 - first.0 - half;
+    let is_heard =
+        first.1.min(second.1) >= HALF_HEARD_FROM && stretch.unsigned_abs() <= MATCH_RATE_HZ * STRETCH_MS / 1000;
+    is_heard.then_some(first.0)
 }
 
 /// Where around `expected` the piece fits best, and how well (correlation coefficient).

@@ -10,6 +10,9 @@ use twocans::voice::{
 
 use crate::network::{Network, Random};
 
+/// Set: each report is printed, and what the sender makes of it.
+const TRACE_VARIABLE: &str = "SIM_TRACE";
+
 /// What is simulated.
 #[derive(Clone)]
 pub struct Scenario {
@@ -17,7 +20,7 @@ pub struct Scenario {
     pub seconds: f64,
     pub encoder: EncoderSettings,
     pub red: RedDistances,
-    /// The sender follows the receiver's reports; then `red` is only what it begins with.
+    /// The sender follows the receiver's reports; then its bit rate, packet length and `red` are its own choice.
     pub resilience: Option<ResilienceSettings>,
     pub jitter: JitterSettings,
     /// The sender's clock runs so much faster than the receiver's.
@@ -87,6 +90,9 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
     let mut receiver = Receiver::new(scenario.jitter).expect("default settings are valid");
     let mut random = Random::new(scenario.seed);
     let mut resilience = scenario.resilience.map(Resilience::new);
+    if let Some(resilience) = &resilience {
+        sender.protect(resilience.protection());
+    }
     let mut on_the_way: Vec<(f64, u64, IncomingPacket)> = Vec::new();
     let epoch = Instant::now();
     let instant = |ms: f64| epoch + Duration::from_secs_f64(ms / 1000.0);
@@ -99,13 +105,14 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
     };
 
     let ticks = (scenario.seconds * 100.0) as usize;
-    let (mut payload_bytes, mut sent_bytes) = (0, 0);
+    let (mut payload_bytes, mut sent_bytes, mut packets) = (0, 0, 0);
     for tick in 0..ticks {
         let now_ms = scenario.phase_ms + 10.0 * tick as f64;
         while let Some((sent_ms, packet)) = sender.next_until(now_ms) {
             payload_bytes += packet.payload.len();
             let bytes = packet.payload.len() + HEADER_BYTES as usize;
             sent_bytes += bytes;
+            packets += 1;
             if let Some(delay) = network.delay_ms(sent_ms, bytes, &mut random) {
                 let arrival_ms = sent_ms + delay;
                 let packet = IncomingPacket {
@@ -140,7 +147,13 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
             outcome.stats.push(stats);
             if let Some(resilience) = &mut resilience {
                 let sent_bps = std::mem::take(&mut sent_bytes) as f32 * 8.0;
-                sender.protect(resilience.update(&report_between(&before, &stats, sent_bps)));
+                let report =
+                    PathReport { packets: std::mem::take(&mut packets), sent_bps, ..report_between(&before, &stats) };
+                let protection = resilience.update(&report);
+                if std::env::var_os(TRACE_VARIABLE).is_some() {
+                    println!("{} s: {report:?} → {protection:?}", tick / 100);
+                }
+                sender.protect(protection);
             }
         }
     }
@@ -149,13 +162,13 @@ pub fn simulate(scenario: &Scenario, speech: &[f32], mut network: impl Network) 
 }
 
 /// What the receiver reports of a second.
-fn report_between(before: &JitterStats, after: &JitterStats, sent_bps: f32) -> PathReport {
+fn report_between(before: &JitterStats, after: &JitterStats) -> PathReport {
     let (lost, received) = (after.lost.saturating_sub(before.lost), after.packets - before.packets);
     PathReport {
         fraction_lost: lost as f32 / (lost + received).max(1) as f32,
         mean_burst: lost as f32 / (after.gaps - before.gaps).max(1) as f32,
         queue_ms: after.queue_ms,
-        sent_bps,
+        ..PathReport::default()
     }
 }
 

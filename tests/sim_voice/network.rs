@@ -105,6 +105,17 @@ pub fn random_loss(share: f64) -> impl Network {
     move |_: f64, random: &mut Random| (!random.chance(share)).then_some(40.0)
 }
 
+/// Losses in bursts whose lengths are geometric (Gilbert's model), of so many packets on average.
+pub fn bursts(share: f64, mean_length: f64) -> impl Network {
+    let mut losing = false;
+    move |_: f64, random: &mut Random| {
+        let ends = 1.0 / mean_length;
+        let begins = ends * share / (1.0 - share);
+        losing = if losing { !random.chance(ends) } else { random.chance(begins) };
+        (!losing).then_some(40.0)
+    }
+}
+
 /// Nothing gets through for `stall_ms` every `period_ms`, then everything at once, until `until_ms`.
 pub fn stalls(stall_ms: f64, period_ms: f64, until_ms: f64) -> impl Network {
     move |at: f64, _: &mut Random| {

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::sentences::{self, Quality};
 use super::style::{self, Style};
-use super::{Out, Output, Report, Side, tables};
+use super::{Out, Output, Report, SdpStep, Side, tables};
 use crate::base::{CallId, Person};
 use crate::cli::exit::failure_of;
 use crate::cli::keys;
 use crate::engine::{
-    Check, Diagnosis, EndReason, Event, Failure, MediaPath, PeerStats, Reach, Stamped, Summary, Verdict,
+    Check, Diagnosis, EndReason, Event, Failure, MappedPort, MediaPath, PeerStats, Reach, Stamped, Summary, Verdict,
+    name_of_nameless,
 };
 
 /// What a verb's user wants to read; the rest stays unsaid.
@@ -105,6 +106,10 @@ impl Human {
         self.names.get(person).cloned().unwrap_or_else(|| person.abbreviated())
     }
 
+    fn name_of(&self, peer: Option<&Person>) -> String {
+        peer.map_or_else(|| name_of_nameless(None), |person| self.name(person))
+    }
+
     fn peer(&self, call: &CallId) -> String {
         self.peers.get(call).map_or_else(|| "the other side".into(), |person| self.name(person))
     }
@@ -149,7 +154,7 @@ impl Human {
     fn ended(
         &mut self,
         call: CallId,
-        peer: &Person,
+        peer: Option<&Person>,
         reason: EndReason,
         cause: Option<&str>,
         talked: Duration,
@@ -159,11 +164,14 @@ impl Human {
         if self.call.as_ref().is_some_and(|live| live.call == call) {
             self.call = None;
         }
-        let name = self.name(peer);
+        let name = self.name_of(peer);
         match failure_of(reason, &name, cause).filter(|_| self.show.dialled) {
             Some(failure) => self.failure(&failure),
             None => {
                 let mut sentence = sentences::end(reason, &name, talked);
+                if peer.is_none() {
+                    sentence = capitalised(&sentence);
+                }
                 if let Some(heard) = sentences::summary(summary) {
                     sentence = format!("{sentence} {}", self.style.dim(&format!("({heard})")));
                 }
@@ -239,6 +247,15 @@ impl Output for Human {
                 self.step(&format!("{does}: {reason}."));
             }
             Event::SuperPeer { .. } => {}
+            Event::PortMapped(mapped) if self.show.node => match mapped {
+                Some(MappedPort { external, by, .. }) => {
+                    self.good(&format!(
+                        "The router lets others in at {external} ({by}), for the hash table and ringing."
+                    ));
+                }
+                None => self.warn("The router does not let others in any more."),
+            },
+            Event::PortMapped(_) => {}
             Event::NetworkChanged => self.step("The network has changed; finding the way again."),
             Event::Dialing { call, peer } => {
                 self.peers.insert(*call, *peer);
@@ -257,7 +274,7 @@ impl Output for Human {
                 ));
             }
             Event::Connected { call, peer, answer_to_media, path, .. } => {
-                self.peers.insert(*call, *peer);
+                self.peers.extend(peer.map(|peer| (*call, peer)));
                 let first = sentences::took(*answer_to_media);
                 self.good(&format!("Connected, {}; first sound after {first}.", sentences::path(path)));
                 self.call = Some(Live {
@@ -320,11 +337,12 @@ impl Output for Human {
                 }
             }
             Event::Ended { call, peer, reason, cause, talked, summary } => {
-                self.ended(*call, peer, *reason, cause.as_deref(), *talked, summary);
+                self.ended(*call, peer.as_ref(), *reason, cause.as_deref(), *talked, summary);
             }
             Event::Checked(check) => self.checked(check),
             Event::Failed(failure) => self.failure(failure),
             Event::FrameLengthChanged { .. } | Event::Net(_) | Event::NodeStats(_) | Event::CommandFinished { .. } => {}
+            Event::Described { .. } => {}
             Event::Lagged { .. } | Event::Stopped => {}
         }
         self.draw(stamped.at);
@@ -352,6 +370,14 @@ impl Output for Human {
                 ));
             }
             Report::Diagnosis(diagnosis) => self.diagnosis(diagnosis),
+            Report::Sdp { step, kind, file } => {
+                let file = style.accent(&file.display().to_string());
+                match step {
+                    SdpStep::Written => self.good(&format!("Wrote the {kind} for the other endpoint: {file}")),
+                    SdpStep::Awaited => self.step(&format!("Waiting for its {kind}: {file}")),
+                    SdpStep::Read => self.good(&format!("Read its {kind}.")),
+                }
+            }
             Report::Devices(devices) => self.plain(&tables::devices(devices, style)),
             Report::Contacts(contacts) => self.plain(&tables::contacts(contacts, style)),
             Report::ContactChanged { what, person, name } => {
@@ -413,11 +439,14 @@ impl Live {
 
 /// A capital at the start and a full stop at the end, whoever wrote it.
 fn sentence(text: &str) -> String {
-    let text = text.trim();
+    let text = capitalised(text.trim());
+    if text.ends_with(['.', '!', '?', '…']) { text } else { text + "." }
+}
+
+fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     // Names of links, options and files keep their case.
     let is_word = text.chars().take_while(|c| !c.is_whitespace()).all(|c| c.is_alphabetic() || c == ',' || c == '\'');
-    let text = if is_word { first + letters.as_str() } else { text.to_owned() };
-    if text.ends_with(['.', '!', '?', '…']) { text } else { text + "." }
+    if is_word { first + letters.as_str() } else { text.to_owned() }
 }

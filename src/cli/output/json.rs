@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::line::{Line, ms_of};
 use super::names::{
     candidate_name, change_name, check_name, filtering_name, kind_name, mapping_name, nat_name, reach_name,
-    reason_name, retry_name, role_name, verdict_name,
+    reason_name, retry_name, role_name, sdp_step_name, verdict_name,
 };
 use super::{DemoResult, Heard, Out, Output, Report, Side};
 use crate::base::Person;
@@ -76,6 +76,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::PresencePublished { .. } => "presence_published",
         Event::SuperPeer { .. } => "super_peer",
         Event::NetworkChanged => "network_changed",
+        Event::PortMapped(_) => "port_mapping",
         Event::Dialing { .. } => "dialing",
         Event::Ringing { .. } => "ringing",
         Event::Incoming { .. } => "incoming",
@@ -99,7 +100,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::Failed(_) => "failure",
         Event::Lagged { .. } => "lagged",
         Event::Stopped => "stopped",
-        Event::CommandFinished { .. } => return None,
+        Event::CommandFinished { .. } | Event::Described { .. } => return None,
     })
 }
 
@@ -115,8 +116,11 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
             .put("relays", &relays.iter().map(ToString::to_string).collect::<Vec<_>>())
             .put("acks", acks)
             .duration("ms", *took),
+        Event::PortMapped(mapped) => line
+            .maybe_text("external", mapped.as_ref().map(|mapped| &mapped.external))
+            .maybe_text("by", mapped.as_ref().map(|mapped| &mapped.by)),
         Event::SuperPeer { on, reason } => line.put("on", on).put("reason", reason),
-        Event::NetworkChanged | Event::Stopped | Event::CommandFinished { .. } => line,
+        Event::NetworkChanged | Event::Stopped | Event::CommandFinished { .. } | Event::Described { .. } => line,
         Event::Dialing { call, peer } => line.text("call", call).text("peer", peer),
         Event::Ringing { call, took } => line.text("call", call).duration("ring_ms", *took),
         Event::Incoming { call, from, name, known } => {
@@ -125,7 +129,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         Event::Answered { call } => line.text("call", call),
         Event::SafetyWords { call, words } => line.text("call", call).put("words", words),
         Event::Connected { call, peer, ring, answer_to_media, path, audio_t0 } => {
-            let line = line.text("call", call).text("peer", peer).maybe_ms("ring_ms", ring.map(ms_of));
+            let line = line.text("call", call).maybe_text("peer", peer.as_ref()).maybe_ms("ring_ms", ring.map(ms_of));
             let line = path_fields(line.duration("answer_to_media_ms", *answer_to_media), path);
             line.maybe_ms("audio_t0_ms", audio_t0.map(|at| clock.mono_ms(at)))
         }
@@ -145,7 +149,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         Event::NodeStats(node) => node_fields(line, node),
         Event::Ended { call, peer, reason, cause, talked, summary } => line
             .text("call", call)
-            .text("peer", peer)
+            .maybe_text("peer", peer.as_ref())
             .put("reason", reason_name(*reason))
             .number("seconds", Some(talked.as_secs_f64()), 3)
             .object("summary", summary_fields(summary))
@@ -170,7 +174,7 @@ fn path_fields(line: Line, path: &MediaPath) -> Line {
 
 fn stats_fields(line: Line, stats: &PeerStats) -> Line {
     line.text("call", &stats.call)
-        .text("peer", &stats.peer)
+        .maybe_text("peer", stats.peer.as_ref())
         .single("rtt_ms", stats.rtt_ms, 2)
         .single("jitter_ms", stats.jitter_ms, 2)
         .single("loss", stats.loss, 5)
@@ -234,6 +238,9 @@ fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
                     .put("requests", &found.requests)
             }),
         ),
+        Report::Sdp { step, kind, file } => {
+            (sdp_step_name(*step), Box::new(move |line| line.put("type", kind).text("file", &file.display())))
+        }
         Report::Devices(devices) => {
             let rows = devices.iter().map(|device| {
                 Line::new()

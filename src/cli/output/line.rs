@@ -22,6 +22,10 @@ impl Line {
         self.put(key, &value.to_string())
     }
 
+    pub fn maybe_text<T: Display>(self, key: &str, value: Option<&T>) -> Self {
+        self.put(key, &value.map(ToString::to_string))
+    }
+
     /// Rounded to `digits` after the point; what is not a number is unknown.
     pub fn number(self, key: &str, value: Option<f64>, digits: i32) -> Self {
         let scale = 10_f64.powi(digits);

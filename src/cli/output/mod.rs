@@ -38,6 +38,13 @@ pub enum Report {
         link: Link,
         found: LookupReport,
     },
+    /// What becomes of a description that is a file.
+    Sdp {
+        step: SdpStep,
+        /// "offer" or "answer".
+        kind: &'static str,
+        file: PathBuf,
+    },
     Devices(Vec<DeviceInfo>),
     /// Can I be called? The checks have been told one by one.
     Diagnosis(Box<Diagnosis>),
@@ -64,6 +71,16 @@ pub enum Report {
     Failure(Failure),
     /// Why our call came to nothing; people have read it in the sentence about its end.
     CallFailure(Failure),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SdpStep {
+    /// We have put it there.
+    Written,
+    /// It is to be put there.
+    Awaited,
+    /// It was there.
+    Read,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The contract's words for our enums.
 
-use super::Change;
+use super::{Change, SdpStep};
 use crate::engine::{
     AudioRole, Candidate, CheckKind, EndReason, FailureKind, Filtering, Mapping, NatKind, Reach, Retry, Verdict,
 };
@@ -63,6 +63,14 @@ pub fn retry_name(retry: Retry) -> &'static str {
         Retry::Never => "never",
         Retry::Later => "later",
         Retry::AfterUserAction => "after_user_action",
+    }
+}
+
+pub fn sdp_step_name(step: SdpStep) -> &'static str {
+    match step {
+        SdpStep::Written => "sdp_written",
+        SdpStep::Awaited => "sdp_awaited",
+        SdpStep::Read => "sdp_read",
     }
 }
 

@@ -39,7 +39,7 @@ fn direct() -> MediaPath {
 fn stats() -> PeerStats {
     PeerStats {
         call: CALL,
-        peer: alice(),
+        peer: Some(alice()),
         rtt_ms: Some(24.04),
         jitter_ms: None,
         loss: Some(0.002),
@@ -72,7 +72,7 @@ fn summary() -> Summary {
 fn ended(reason: EndReason, seconds: u64) -> Event {
     Event::Ended {
         call: CALL,
-        peer: alice(),
+        peer: Some(alice()),
         reason,
         cause: None,
         talked: Duration::from_secs(seconds),
@@ -139,7 +139,7 @@ fn all() -> Vec<(Event, &'static str, String, &'static str)> {
         (
             Event::Connected {
                 call,
-                peer: person,
+                peer: Some(person),
                 ring: None,
                 answer_to_media: ms(84),
                 path: direct(),
@@ -346,7 +346,7 @@ fn the_live_line_is_drawn_over_and_only_on_terminals() {
     human.introduce(alice(), "Alice");
     let connected = Event::Connected {
         call: CALL,
-        peer: alice(),
+        peer: Some(alice()),
         ring: None,
         answer_to_media: Duration::from_millis(84),
         path: direct(),

@@ -11,3 +11,4 @@ pub mod id;
 pub mod lookup;
 pub mod node;
 pub mod running;
+pub mod sdp;

@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, spawn_blocking};
 
 use super::Desk;
 use super::commands::random;
+use super::foreign::Foreign;
 use super::reconnecting;
 use super::reports::LastCounters;
 use crate::audio::Ringing;
@@ -33,7 +34,8 @@ use crate::store::HistoryEntry;
 use crate::voice::{Packetizer, PathReport, Receiver, ReceiverSettings, Resilience};
 
 pub(super) struct LiveCall {
-    pub peer: Person,
+    /// `None`: an endpoint that is not ours.
+    pub peer: Option<Person>,
     pub name: Option<String>,
     pub side: CallSide,
     pub phase: CallPhase,
@@ -50,7 +52,8 @@ pub(super) struct LiveCall {
     pub tally: Tally,
     /// What to do about the loss and the queue that the peer reports.
     pub resilience: Resilience,
-    /// Over the last second, with UDP and IP headers.
+    /// Audio packets, and all bits with UDP and IP headers, of the last second.
+    pub sent_packets: u32,
     pub sent_bps: f32,
     /// Of the packets we send, as last told.
     pub ptime_ms: Option<u32>,
@@ -108,8 +111,8 @@ pub(super) fn reason_of(why: RingFailure) -> EndReason {
 
 // From the rooms to the switchboard.
 impl Desk {
-    pub(super) fn begin_call(&mut self, call: CallId, peer: Person, side: CallSide, now: Instant) {
-        let name = self.contact(peer).and_then(|contact| contact.name.clone());
+    pub(super) fn begin_call(&mut self, call: CallId, peer: Option<Person>, side: CallSide, now: Instant) {
+        let name = peer.and_then(|peer| self.contact(peer)).and_then(|contact| contact.name.clone());
         let live = LiveCall {
             peer,
             name,
@@ -129,6 +132,7 @@ impl Desk {
             stats: None,
             tally: Tally::default(),
             resilience: Resilience::new(resilience_settings(&self.options.audio)),
+            sent_packets: 0,
             sent_bps: 0.0,
             ptime_ms: None,
             last: LastCounters::default(),
@@ -165,7 +169,7 @@ impl Desk {
             Opening::Invite(invite) => {
                 let reply = self.switchboard.invited(&invite, now);
                 if let InviteReply::Ring { call } = reply {
-                    self.begin_call(call, invite.from, CallSide::Callee, now);
+                    self.begin_call(call, Some(invite.from), CallSide::Callee, now);
                 }
                 (reply, invite.name)
             }
@@ -216,16 +220,14 @@ impl Desk {
         let Some(live) = self.calls.get_mut(&call) else { return };
         match news {
             LinkNews::Opened(link) => live.link = Some(link),
-            LinkNews::Described(made) => {
-                self.switchboard.described(call, made.sdp, made.fingerprint, made.ufrag, now);
-            }
+            LinkNews::Described(made) => self.described(call, made, now),
             LinkNews::Stats(stats) => {
                 live.link_stats = stats;
                 self.check_path(call, now);
             }
             LinkNews::Failed(why) => {
                 tracing::warn!(%why, "the media link failed");
-                self.switchboard.handle_link(call, CallNews::Failed, now);
+                self.tell_machine(call, CallNews::Failed, now);
             }
             LinkNews::RestartFailed { why, moved } => {
                 tracing::info!(%why, "the media link cannot begin anew yet");
@@ -242,27 +244,27 @@ impl Desk {
                 if let Some(live) = self.calls.get_mut(&call) {
                     live.gathered.note(&candidate);
                 }
-                self.switchboard.local_candidate(call, Some(candidate), now);
+                self.found_candidate(call, Some(candidate), now);
             }
-            LinkEvent::EndOfCandidates => self.switchboard.local_candidate(call, None, now),
+            LinkEvent::EndOfCandidates => self.found_candidate(call, None, now),
             LinkEvent::Connected(path) => {
                 self.note_path(call, &path);
                 self.join_voice(call);
-                self.switchboard.handle_link(call, CallNews::Connected, now);
+                self.tell_machine(call, CallNews::Connected, now);
             }
-            LinkEvent::Disconnected => self.switchboard.handle_link(call, CallNews::Interrupted, now),
+            LinkEvent::Disconnected => self.tell_machine(call, CallNews::Interrupted, now),
             LinkEvent::Reconnected(path) => {
                 if let Some(path) = self.note_path(call, &path) {
                     self.emit_at(now, Event::PathChanged { call, path });
                 }
-                self.switchboard.handle_link(call, CallNews::Recovered, now);
+                self.tell_machine(call, CallNews::Recovered, now);
             }
             LinkEvent::Failed(FailReason::Certificate) => {
-                self.switchboard.handle_link(call, CallNews::FingerprintMismatch, now);
+                self.tell_machine(call, CallNews::FingerprintMismatch, now);
             }
             LinkEvent::Failed(why) => {
                 tracing::info!(%why, "the media connection is lost");
-                self.switchboard.handle_link(call, CallNews::Failed, now);
+                self.tell_machine(call, CallNews::Failed, now);
             }
             LinkEvent::ServerUnusable { why, .. } => tracing::info!(%why, "a STUN or TURN server does not serve us"),
             LinkEvent::Message(bytes) => match Message::decode(&bytes) {
@@ -271,7 +273,17 @@ impl Desk {
             },
             LinkEvent::ChannelOpen => self.switchboard.handle_link(call, CallNews::ChannelOpen, now),
             // An authenticated goodbye of the transport: the peer hung up and its BYE was lost.
-            LinkEvent::Closed => self.switchboard.handle_message(call, Message::Bye(EndReason::HangUp), now),
+            LinkEvent::Closed => match self.foreign.get_mut(&call) {
+                Some(foreign) => foreign.machine.closed(),
+                None => self.switchboard.handle_message(call, Message::Bye(EndReason::HangUp), now),
+            },
+        }
+    }
+
+    fn found_candidate(&mut self, call: CallId, candidate: Option<String>, now: Instant) {
+        match self.foreign.get_mut(&call) {
+            Some(foreign) => foreign.machine.local_candidate(candidate, now),
+            None => self.switchboard.local_candidate(call, candidate, now),
         }
     }
 
@@ -325,7 +337,8 @@ impl Desk {
         };
         let packetizer = Packetizer::new(SeqNo(u16::from_ne_bytes(random())));
         let protection = live.resilience.protection();
-        let peer = Peer::new(live.key, link.clone(), incoming, receiver, packetizer, protection);
+        let mut peer = Peer::new(live.key, link.clone(), incoming, receiver, packetizer, protection);
+        peer.listens = self.foreign.get(&call).is_none_or(Foreign::listens);
         sound.add_peer(Box::new(peer));
     }
 
@@ -337,7 +350,7 @@ impl Desk {
                 self.emit_at(now, Event::Failed(why));
                 let calls: Vec<CallId> = self.calls.keys().copied().collect();
                 for call in calls {
-                    self.switchboard.hang_up(call, EndReason::Device, now);
+                    self.hang_up(call, EndReason::Device, now);
                 }
             }
         }
@@ -353,6 +366,8 @@ impl Desk {
                 self.transmit(transmit.call, transmit.message, transmit.route);
             } else if let Some((call, event)) = self.switchboard.poll_event() {
                 self.handle_call_event(call, event).await;
+            } else if let Some((call, event)) = self.poll_foreign() {
+                self.handle_foreign_event(call, event).await;
             } else {
                 return;
             }
@@ -411,11 +426,7 @@ impl Desk {
             CallEvent::Rejoin(rejoin) => self.rejoin(call, rejoin),
             CallEvent::WantRestart => self.restart_link(call, None),
             CallEvent::WantRestartAnswer { sdp } => self.restart_link(call, Some(sdp)),
-            CallEvent::Reconnected => {
-                live.phase = CallPhase::Connected;
-                let gap = live.interrupted_at.take().map_or(Duration::ZERO, |since| now.duration_since(since));
-                self.emit_at(now, Event::Reconnected { call, gap });
-            }
+            CallEvent::Reconnected => self.reconnected(call, now),
             CallEvent::PeerMuted(muted) => {
                 live.peer_muted = muted;
                 self.emit_at(now, Event::Muted { call, by_peer: true, muted });
@@ -423,7 +434,8 @@ impl Desk {
             CallEvent::PeerHeld(held) => self.emit_at(now, Event::Held { call, by_peer: true, held }),
             CallEvent::Quality(quality) => {
                 let Quality { fraction_lost, mean_burst, queue_ms, .. } = quality;
-                let report = PathReport { fraction_lost, mean_burst, queue_ms, sent_bps: live.sent_bps };
+                let (packets, sent_bps) = (live.sent_packets, live.sent_bps);
+                let report = PathReport { packets, fraction_lost, mean_burst, queue_ms, sent_bps };
                 let before = live.resilience.protection();
                 let protection = live.resilience.update(&report);
                 if let Some(sound) = self.sound.as_ref().filter(|_| protection != before) {
@@ -444,7 +456,7 @@ impl Desk {
     }
 
     /// The first frame of the peer has been decoded: now the call is what people call connected.
-    fn connected(&mut self, call: CallId, now: Instant) {
+    pub(super) fn connected(&mut self, call: CallId, now: Instant) {
         let Some(live) = self.calls.get_mut(&call) else { return };
         live.phase = CallPhase::Connected;
         let at = live.connected_at.unwrap_or(now);
@@ -459,12 +471,21 @@ impl Desk {
             via: None,
         });
         let (peer, ring) = (live.peer, live.ring);
-        let words = safety_words(self.me.person(), peer).iter().map(|word| (*word).to_owned()).collect();
-        self.emit_at(now, Event::SafetyWords { call, words });
+        if let Some(peer) = peer {
+            let words = safety_words(self.me.person(), peer).iter().map(|word| (*word).to_owned()).collect();
+            self.emit_at(now, Event::SafetyWords { call, words });
+        }
         self.emit_at(at, Event::Connected { call, peer, ring, answer_to_media, path, audio_t0 });
     }
 
-    async fn end_call(&mut self, call: CallId, reason: EndReason, now: Instant) {
+    pub(super) fn reconnected(&mut self, call: CallId, now: Instant) {
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        live.phase = CallPhase::Connected;
+        let gap = live.interrupted_at.take().map_or(Duration::ZERO, |since| now.duration_since(since));
+        self.emit_at(now, Event::Reconnected { call, gap });
+    }
+
+    pub(super) async fn end_call(&mut self, call: CallId, reason: EndReason, now: Instant) {
         let Some(live) = self.put_away(call) else { return };
         if self.calls.is_empty()
             && let Some(sound) = self.sound.take()
@@ -472,17 +493,20 @@ impl Desk {
             self.closing.spawn(async move { drop(spawn_blocking(move || sound.close()).await) });
         }
         let talked = live.connected_at.map_or(Duration::ZERO, |since| now.duration_since(since));
-        let entry = HistoryEntry {
-            call,
-            person: live.peer,
-            name: live.name.clone(),
-            outgoing: live.side == CallSide::Caller,
-            started_unix_s: live.started_unix_s,
-            talked,
-            reason,
-        };
-        if let Err(why) = self.store.add_history(entry).await {
-            tracing::warn!(%why, "the call is missing from the history");
+        // An endpoint without a person can neither be named nor called again.
+        if let Some(person) = live.peer {
+            let entry = HistoryEntry {
+                call,
+                person,
+                name: live.name.clone(),
+                outgoing: live.side == CallSide::Caller,
+                started_unix_s: live.started_unix_s,
+                talked,
+                reason,
+            };
+            if let Err(why) = self.store.add_history(entry).await {
+                tracing::warn!(%why, "the call is missing from the history");
+            }
         }
         let summary = live.tally.summary();
         let cause = self.cause_of(&live, reason);
@@ -554,21 +578,29 @@ impl Desk {
     }
 
     fn link_config(&self, call: CallId) -> LinkConfig {
-        let network = &self.options.network;
         let role = match self.calls.get(&call).map(|live| live.side) {
             // The callee offers with its ANSWER, so that an answer costs one trip.
             Some(CallSide::Callee) | None => Role::Offerer,
             Some(CallSide::Caller) => Role::Answerer,
         };
         LinkConfig {
+            role,
+            expects_relays: self.rendezvous.is_some(),
+            timings: reconnecting::timings(),
+            ..self.link_config_of_network()
+        }
+    }
+
+    /// What the options say.
+    pub(super) fn link_config_of_network(&self) -> LinkConfig {
+        let network = &self.options.network;
+        LinkConfig {
             interfaces: if network.isolated { Interfaces::Loopback } else { Interfaces::All },
             stun: network.stun.clone(),
             turn: network.turn.clone(),
             relay_only: network.relay_only,
-            expects_relays: self.rendezvous.is_some(),
             media_ports: network.media_ports.clone(),
-            timings: reconnecting::timings(),
-            ..LinkConfig::new(role)
+            ..LinkConfig::new(Role::Answerer)
         }
     }
 }

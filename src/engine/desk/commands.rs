@@ -31,7 +31,10 @@ impl Desk {
             CommandKind::Dial { to, ring_timeout } => self.dial(to, ring_timeout, now).map(Reply::Call),
             CommandKind::Answer { call } => done_if(self.switchboard.answer(call, now)),
             CommandKind::Decline { call } => done_if(self.switchboard.decline(call, now)),
-            CommandKind::HangUp { call, reason } => done_if(self.switchboard.hang_up(call, reason, now)),
+            CommandKind::HangUp { call, reason } => done_if(self.hang_up(call, reason, now)),
+            CommandKind::OfferSdp { patience } => self.offer_sdp(patience, now).map(Reply::Call),
+            CommandKind::AcceptSdp { call, answer } => self.accept_sdp(call, &answer, now),
+            CommandKind::AnswerSdp { offer, patience } => self.answer_sdp(&offer, patience, now).map(Reply::Call),
             CommandKind::SetMuted { muted } => self.set_muted(muted),
             CommandKind::HoldTalkKey { down } => self.hold_talk_key(down),
             CommandKind::SetDeafened { deafened } => self.set_deafened(deafened),
@@ -89,7 +92,7 @@ impl Desk {
             Err(DialRefused::TheyCall { call }) if self.switchboard.answer(call, now) => return Ok(call),
             Err(why) => return Err(refused(&why)),
         };
-        self.begin_call(call, to.person, crate::engine::CallSide::Caller, now);
+        self.begin_call(call, Some(to.person), crate::engine::CallSide::Caller, now);
         self.start_sound()?;
         self.open_link(call);
         self.emit_at(now, Event::Dialing { call, peer: to.person });
@@ -248,7 +251,7 @@ impl Desk {
             RemoteVerb::Undeafen => drop(self.set_deafened(false)?),
             RemoteVerb::HangUp => {
                 let calls: Vec<CallId> = self.calls.keys().copied().collect();
-                let ended = calls.into_iter().filter(|call| self.switchboard.hang_up(*call, EndReason::HangUp, now));
+                let ended = calls.into_iter().filter(|call| self.hang_up(*call, EndReason::HangUp, now));
                 if ended.count() == 0 {
                     return Err(Failure::usage("there is no call to hang up"));
                 }
@@ -274,7 +277,7 @@ impl Desk {
                 let call = live.snapshot(*id);
                 json!({
                     "call": id.to_string(),
-                    "peer": call.peer.to_string(),
+                    "peer": call.peer.map(|peer| peer.to_string()),
                     "name": call.name,
                     "phase": phase_name(call.phase),
                     "seconds": call.connected_at.map(|at| now.duration_since(at).as_secs()),

@@ -2,11 +2,12 @@
 //!
 //! The rooms report by [`DeskInput`]; front ends by [`Command`](super::Command); nothing here blocks. After each input the switchboard
 //! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
-//! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], what a
-//! command does in [`commands`], figures in [`reports`].
+//! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], calls
+//! with endpoints that are not ours in [`foreign`], what a command does in [`commands`], figures in [`reports`].
 
 mod calls;
 mod commands;
+mod foreign;
 mod reconnecting;
 mod reports;
 
@@ -21,10 +22,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, sleep_until};
 
 use self::calls::LiveCall;
+use self::foreign::Foreign;
 use super::clock::unix_now_s;
 use super::doctor::Asker;
 use super::handle::Backstage;
 use super::link_task::LinkNews;
+use super::ports::Ports;
 use super::relaying::RelayService;
 use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundNews};
@@ -35,7 +38,7 @@ use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
-use crate::nat::NetworkChange;
+use crate::nat::{MappedPort, NetworkChange};
 use crate::rendezvous::{Preparation, RelayGrant, Rendezvous, RendezvousEvent, RingFailure, Totals};
 use crate::store::{Contact, Store};
 
@@ -83,6 +86,8 @@ pub(super) enum DeskInput {
         call: CallId,
         servers: Vec<SocketAddr>,
     },
+    /// The router has opened a port, or closed it.
+    PortMapped(Option<MappedPort>),
     Sound(SoundNews),
     LookedUp {
         command: super::CommandId,
@@ -121,6 +126,8 @@ pub(super) struct Desk {
 
     switchboard: Switchboard,
     calls: BTreeMap<CallId, LiveCall>,
+    /// Those of `calls` whose other end is not ours.
+    foreign: BTreeMap<CallId, Foreign>,
     sessions: BTreeMap<SessionId, CallId>,
     next_session: u64,
     contacts: Vec<Contact>,
@@ -143,6 +150,7 @@ pub(super) struct Desk {
     node: Option<NodeId>,
     super_peer: bool,
     relay_service: RelayService,
+    ports: Ports,
     presence_acks: u32,
     diagnosing: bool,
     /// Keeps the way to whose contact is on screen warm.
@@ -174,6 +182,7 @@ pub(super) async fn run(furniture: Furniture) {
         wake,
         rendezvous,
         calls: BTreeMap::new(),
+        foreign: BTreeMap::new(),
         sessions: BTreeMap::new(),
         next_session: 1,
         contacts,
@@ -190,6 +199,7 @@ pub(super) async fn run(furniture: Furniture) {
         node: None,
         super_peer: false,
         relay_service,
+        ports: Ports::default(),
         presence_acks: 0,
         diagnosing: false,
         looked_at: None,
@@ -228,6 +238,7 @@ impl Desk {
         every_10_s: &mut Interval,
     ) {
         let timeout = self.switchboard.poll_timeout().map(|(at, _reason)| at);
+        let timeout = timeout.into_iter().chain(self.foreign_timeout()).min();
         // Nothing to check, and nothing to wake up for, without a call.
         let check_at = (!self.calls.is_empty()).then_some(self.checked + CHECK_EVERY);
         tokio::select! {
@@ -241,6 +252,7 @@ impl Desk {
             Some(ask) = asks.recv() => self.answer_ask(ask),
             () = sleep_until(timeout.unwrap_or_else(Instant::now).into()), if timeout.is_some() => {
                 self.switchboard.handle_timeout(Instant::now());
+                self.handle_foreign_timeout(Instant::now());
             }
             () = sleep_until(check_at.unwrap_or_else(Instant::now).into()), if check_at.is_some() => {
                 self.checked = Instant::now();
@@ -268,6 +280,12 @@ impl Desk {
             DeskInput::Relay { call, grant } => self.relay_granted(call, grant),
             DeskInput::NetworkChanged(change) => self.network_changed(change, now),
             DeskInput::PublicStun { call, servers } => self.ask_public_stun(call, servers),
+            DeskInput::PortMapped(mapped) => {
+                if let Some(rendezvous) = &self.rendezvous {
+                    rendezvous.set_mapped(mapped.map(|mapped| mapped.external));
+                }
+                self.emit_at(now, Event::PortMapped(mapped));
+            }
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
             DeskInput::Totals(totals) => self.report_totals(totals),
@@ -297,7 +315,10 @@ impl Desk {
                 self.super_peer = on;
                 self.emit(Event::SuperPeer { on, reason });
             }
-            RendezvousEvent::Serving { addresses } => self.relay_service.serve(addresses),
+            RendezvousEvent::Serving { addresses } => {
+                self.ports.serve(&addresses, &self.options.network, &self.inbox);
+                self.relay_service.serve(addresses);
+            }
             RendezvousEvent::RelayAsked { from, address, reply } => {
                 reply.send(self.relay_service.answer(&from, address, Instant::now()));
             }
@@ -365,7 +386,7 @@ impl Desk {
     async fn say_goodbye(&mut self, inputs: &mut mpsc::Receiver<DeskInput>) {
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
         for call in calls {
-            self.switchboard.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());
+            self.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());
         }
         self.drain_switchboard().await;
         let goodbyes = async {
@@ -378,9 +399,13 @@ impl Desk {
             () = nobody_waits => {}
         }
         self.looked_at = None;
-        if let Some(rendezvous) = self.rendezvous.take() {
-            rendezvous.shutdown().await;
-        }
+        let mut ports = std::mem::take(&mut self.ports);
+        let leave = async {
+            if let Some(rendezvous) = self.rendezvous.take() {
+                rendezvous.shutdown().await;
+            }
+        };
+        tokio::join!(leave, ports.close());
         self.store.clone().close().await;
     }
 }

@@ -104,7 +104,7 @@ impl Desk {
 
     fn dial_anew(&mut self, call: CallId, opening: Opening, patience: Duration) {
         let Some(rendezvous) = self.rendezvous.clone() else { return };
-        let Some(peer) = self.calls.get(&call).map(|live| live.peer) else { return };
+        let Some(peer) = self.calls.get(&call).and_then(|live| live.peer) else { return };
         let known = self.contact(peer).map(|contact| contact.link.clone());
         let dial = Dial {
             rendezvous,

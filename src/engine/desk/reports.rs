@@ -8,6 +8,7 @@ use crate::call::{LinkNews as CallNews, Quality};
 use crate::engine::usage::Usage;
 use crate::engine::voice_thread::{PeerKey, VoiceNews, VoiceReport};
 use crate::engine::{Event, NetTotals, NodeTotals, PeerStats};
+use crate::link::LinkStats;
 use crate::rendezvous::Totals;
 use crate::voice::ReceiverStats;
 
@@ -18,8 +19,9 @@ const HEADERS_BITS: f32 = 28.0 * 8.0;
 #[derive(Debug, Default)]
 pub(super) struct LastCounters {
     heard: ReceiverStats,
-    sent_bytes: u64,
-    received_bytes: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    audio_sent: u64,
     at: Option<Instant>,
 }
 
@@ -29,12 +31,15 @@ struct SinceLast {
     concealed: Option<f32>,
     /// Packets; 0 when none was lost.
     mean_burst: f32,
+    /// Packets.
+    audio_sent: u64,
     tx_bps: Option<u32>,
     rx_bps: Option<u32>,
 }
 
 impl LastCounters {
-    fn advance(&mut self, heard: ReceiverStats, sent_bytes: u64, received_bytes: u64, now: Instant) -> SinceLast {
+    fn advance(&mut self, heard: ReceiverStats, link: &LinkStats, now: Instant) -> SinceLast {
+        let LinkStats { bytes_sent, bytes_received, audio_sent, .. } = *link;
         let lost = heard.lost.saturating_sub(self.heard.lost);
         let gaps = heard.gaps.saturating_sub(self.heard.gaps);
         let packets = heard.packets.saturating_sub(self.heard.packets);
@@ -47,10 +52,11 @@ impl LastCounters {
             // What is concealed may be made a little before it is played, and be counted a second early.
             concealed: share(concealed.min(played), played),
             mean_burst: lost as f32 / gaps.max(1) as f32,
-            tx_bps: rate(sent_bytes, self.sent_bytes),
-            rx_bps: rate(received_bytes, self.received_bytes),
+            audio_sent: audio_sent.saturating_sub(self.audio_sent),
+            tx_bps: rate(bytes_sent, self.bytes_sent),
+            rx_bps: rate(bytes_received, self.bytes_received),
         };
-        *self = Self { heard, sent_bytes, received_bytes, at: Some(now) };
+        *self = Self { heard, bytes_sent, bytes_received, audio_sent, at: Some(now) };
         since
     }
 }
@@ -68,7 +74,7 @@ impl Desk {
                     if let Some(live) = self.calls.get_mut(&call) {
                         live.connected_at = Some(at);
                     }
-                    self.switchboard.handle_link(call, CallNews::FirstAudio, at);
+                    self.tell_machine(call, CallNews::FirstAudio, at);
                 }
             }
             VoiceNews::Report { key, report } => {
@@ -95,10 +101,9 @@ impl Desk {
         if live.connected_at.is_none() {
             return;
         }
-        let link = live.link_stats;
         let heard = report.stats;
-        let since = live.last.advance(heard, link.bytes_sent, link.bytes_received, Instant::now());
-        let rtt_ms = link.rtt.map(|rtt| rtt.as_secs_f32() * 1e3);
+        let since = live.last.advance(heard, &live.link_stats, Instant::now());
+        let rtt_ms = live.link_stats.rtt.map(|rtt| rtt.as_secs_f32() * 1e3);
         let stats = PeerStats {
             call,
             peer: live.peer,
@@ -130,6 +135,7 @@ impl Desk {
             target_delay_ms: heard.target_delay_ms,
             queue_ms: heard.queue_ms,
         };
+        live.sent_packets = since.audio_sent.try_into().unwrap_or(u32::MAX);
         live.sent_bps = since.tx_bps.unwrap_or(0) as f32 + HEADERS_BITS * 1000.0 / report.ptime_ms as f32;
         let ptime_before = live.ptime_ms.replace(report.ptime_ms);
         live.tally.add(&stats);

@@ -1,9 +1,10 @@
 //! Looks at everything at once, and tells each result as soon as it is there.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{interval, timeout_at};
@@ -13,7 +14,7 @@ use super::{Check, CheckKind, Diagnosis, NetworkReport, Verdict, microphone};
 use crate::audio::{self, AudioRole};
 use crate::engine::desk::DeskInput;
 use crate::engine::{AudioOptions, Options, Snapshot, relaying};
-use crate::nat::{self, DiscoverConfig};
+use crate::nat::{self, DiscoverConfig, MappedPort, MappingError, OpenPort};
 use crate::rendezvous::{RelayGrant, Rendezvous};
 
 /// For our presence to be stored by somebody.
@@ -57,14 +58,14 @@ pub(in crate::engine) async fn examine(patient: Patient, told: Option<mpsc::Send
             loopback_only: network.isolated,
             mapping_lifetime: patient.mapping_lifetime,
         };
-        let report = nat::discover(config).await;
+        let (report, mapping) = tokio::join!(nat::discover(config), try_port_mapping(network.isolated));
         let has_ipv6 = !network.isolated && nat::has_global_ipv6();
         let checks = [
             tell(judge::udp(&report)).await,
             tell(judge::public_address(&report)).await,
             tell(judge::nat(&report)).await,
             tell(judge::ipv6(&report, has_ipv6, network.isolated)).await,
-            tell(judge::port_mapping(&report)).await,
+            tell(judge::port_mapping(&report, mapping)).await,
         ];
         (report, checks)
     };
@@ -113,6 +114,23 @@ async fn servers(patient: &Patient) -> Vec<SocketAddr> {
         found = relaying::addresses_of(network.public_stun.clone()).await;
     }
     found
+}
+
+/// Has the router open a port for a moment. `None` where there is nothing to ask.
+async fn try_port_mapping(isolated: bool) -> Option<Result<MappedPort, MappingError>> {
+    let inside = |ip: &IpAddr| if let IpAddr::V4(ip) = ip { Some(*ip).filter(Ipv4Addr::is_private) } else { None };
+    let ip = nat::usable_addresses().iter().find_map(inside).filter(|_| !isolated)?;
+    // Held until the port is given back, so that it leads to nobody else.
+    let socket = UdpSocket::bind((ip, 0)).await.ok()?;
+    let internal = SocketAddrV4::new(ip, socket.local_addr().ok()?.port());
+    match OpenPort::ask(internal).await {
+        Ok(port) => {
+            let mapped = port.mapped();
+            port.give_back().await;
+            Some(Ok(mapped))
+        }
+        Err(why) => Some(Err(why)),
+    }
 }
 
 /// Waits until we can be called, or until there is no hope.

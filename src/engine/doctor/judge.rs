@@ -1,10 +1,10 @@
 //! What the findings mean, in sentences. No clock, no socket: facts in, words out.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{Check, CheckKind, Reach, Verdict};
-use crate::nat::{Filtering, LikelyPath, Mapping, NatKind, NatReport, Seen, likely_path};
+use crate::nat::{Filtering, LikelyPath, MappedPort, Mapping, MappingError, NatKind, NatReport, Seen, likely_path};
 
 /// Super-peers that hold a place for us: when one goes, another still rings us.
 pub(super) const ENOUGH_SUPER_PEERS: u32 = 2;
@@ -199,12 +199,33 @@ pub(super) fn ipv6(report: &NatReport, has_address: bool, isolated: bool) -> Che
     }
 }
 
-/// Asking the router for a port is not part of this version; that is said, not guessed at.
-pub(super) fn port_mapping(report: &NatReport) -> Check {
-    if report.families().next().is_some_and(|seen| !seen.is_translated()) {
-        return check(CheckKind::PortMapping, Verdict::Fine, "not needed without a NAT");
+/// `tried`: what came of asking the router for a port; `None`: it was not asked.
+pub(super) fn port_mapping(report: &NatReport, tried: Option<Result<MappedPort, MappingError>>) -> Check {
+    let of = |verdict, finding: String| check(CheckKind::PortMapping, verdict, finding);
+    match tried {
+        _ if report.families().next().is_some_and(|seen| !seen.is_translated()) => {
+            of(Verdict::Fine, "not needed without a NAT".to_owned())
+        }
+        None => of(Verdict::Unknown, "not tried".to_owned()),
+        Some(Ok(MappedPort { external, by, .. })) if is_inside(*external.ip()) => {
+            let finding =
+                format!("the router opens ports ({by}), but sits behind another NAT itself ({})", external.ip());
+            of(Verdict::Warning, finding)
+        }
+        Some(Ok(MappedPort { external, by, .. })) => {
+            of(Verdict::Fine, format!("the router opens ports when asked ({by}), at {}", external.ip()))
+        }
+        Some(Err(why)) => {
+            let finding = format!("none: {why} (UPnP, NAT-PMP, PCP)");
+            of(Verdict::Unknown, finding).remedy("only super-peers need it; most routers have a switch for UPnP")
+        }
     }
-    check(CheckKind::PortMapping, Verdict::Unknown, "not tried: this version does not ask the router to open a port")
+}
+
+/// Whether a router with this address has another one in front of it.
+fn is_inside(ip: Ipv4Addr) -> bool {
+    let [first, second, ..] = ip.octets();
+    ip.is_private() || ip.is_link_local() || (first == 100 && second & 0xc0 == 64)
 }
 
 /// `None`: looking for them has failed altogether.

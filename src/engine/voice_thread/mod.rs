@@ -37,7 +37,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const PLAYOUT_STEP: usize = FRAME_SAMPLES / 5;
 /// Loss that deep redundancy is made for at least.
 const DRED_LOSS_PERCENT: u8 = 10;
-/// As our descriptions have it; RED names it again for each copy (RFC 2198 §3).
+/// As our descriptions have it, for as long as the link does not say which it is.
 const OPUS_PAYLOAD_TYPE: u8 = 111;
 /// Most steps made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
 const MAX_STEPS_PER_WAKE: usize = 60;
@@ -57,6 +57,8 @@ pub(super) struct Peer {
     /// What this peer adds to the mix.
     step: [f32; PLAYOUT_STEP],
     heard: bool,
+    /// False: nothing is sent.
+    pub listens: bool,
 }
 
 impl Peer {
@@ -68,7 +70,8 @@ impl Peer {
         packetizer: Packetizer,
         protection: Protection,
     ) -> Self {
-        Self { key, link, incoming, receiver, packetizer, protection, step: [0.0; PLAYOUT_STEP], heard: false }
+        let step = [0.0; PLAYOUT_STEP];
+        Self { key, link, incoming, receiver, packetizer, protection, step, heard: false, listens: true }
     }
 }
 
@@ -315,7 +318,8 @@ impl VoiceLoop {
         }
         for peer in &mut self.peers {
             let red = if peer.link.accepts(PayloadKind::Red) { peer.protection.red } else { RedDistances::NONE };
-            peer.packetizer.set_red(red, OPUS_PAYLOAD_TYPE);
+            let opus = peer.link.payload_type(PayloadKind::Opus).unwrap_or(OPUS_PAYLOAD_TYPE);
+            peer.packetizer.set_red(red, opus);
         }
     }
 
@@ -353,7 +357,7 @@ impl VoiceLoop {
             }
             // Encoding fails only on a broken encoder state; the next frame starts anew.
             let Ok(Some(encoded)) = self.encoder.encode(&frame[..piece]) else { continue };
-            for peer in &mut self.peers {
+            for peer in self.peers.iter_mut().filter(|peer| peer.listens) {
                 let packet = peer.packetizer.packetize(&encoded);
                 // A full link queue is counted by the link and shown as loss by the other side's report.
                 peer.link.send(packet);

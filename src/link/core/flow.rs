@@ -46,7 +46,7 @@ impl Core {
                 self.handle_peer_datagram(local, from, datagram, now);
             }
         }
-        if !self.channel_open && self.phase != Phase::Ended {
+        if self.config.channel && !self.channel_open && self.phase != Phase::Ended {
             // The core loses data that it reads before it has worked off the event that opens the channel, which the
             // datagram before it brought.
             self.turn_over(now);
@@ -216,13 +216,13 @@ impl Core {
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) => self.handle_state(state, now),
             RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnOpen(channel))
-                if channel == self.peer.channel() =>
+                if self.peer.is_channel(channel) =>
             {
                 self.open_channel(now);
             }
             // Nobody closes the control channel but by leaving.
             RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnClose(channel))
-                if channel == self.peer.channel() =>
+                if self.peer.is_channel(channel) =>
             {
                 self.end(LinkEvent::Closed, now);
             }
@@ -317,7 +317,7 @@ impl Core {
                     payload: packet.payload,
                 });
             }
-            RTCMessage::DataChannelMessage(channel, message) if channel == self.peer.channel() => {
+            RTCMessage::DataChannelMessage(channel, message) if self.peer.is_channel(channel) => {
                 if message.data.len() <= MAX_MESSAGE_LEN {
                     self.events.push_back(LinkEvent::Message(message.data.to_vec()));
                 } else {

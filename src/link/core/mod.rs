@@ -238,6 +238,9 @@ impl Core {
         if self.phase == Phase::Ended {
             return Err(LinkError::Closed);
         }
+        if !self.config.channel {
+            return Err(LinkError::NoChannel);
+        }
         if self.channel_open {
             return self.peer.send_message(&message, now);
         }
@@ -248,9 +251,9 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the peer takes this kind of payload; unknown before both descriptions are in place.
-    pub fn accepts(&self, kind: PayloadKind) -> bool {
-        self.peer.payload_types().number(kind).is_some()
+    /// Number of this kind of payload on this link, once both descriptions are in place.
+    pub fn payload_type(&self, kind: PayloadKind) -> Option<u8> {
+        self.peer.payload_types().number(kind)
     }
 
     pub fn stats(&mut self, now: Instant) -> LinkStats {

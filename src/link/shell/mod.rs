@@ -34,6 +34,8 @@ const MAX_BACKLOG: usize = 64;
 const BATCH: usize = 32;
 /// When the goodbye is said again: spread, since losses come in bursts.
 const GOODBYE_PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(60)];
+/// No payload type has this number (RFC 3551 §6).
+const NOT_TAKEN: u8 = 255;
 /// Longest datagram read, bytes; longer ones are cut and then refused.
 const DATAGRAM: usize = 2048;
 
@@ -49,12 +51,11 @@ pub struct Link {
 }
 
 /// What the handle may look at without asking the task.
-#[derive(Default)]
 struct Shared {
     /// Audio packets that the handle itself dropped.
     audio_dropped: AtomicU64,
-    /// Bits of [`accept_bit`].
-    accepts: AtomicU8,
+    /// Payload types, by [`place_of`] their kind; [`NOT_TAKEN`] of those that the peer does not take.
+    payload_types: [AtomicU8; 2],
 }
 
 enum Command {
@@ -89,7 +90,8 @@ impl Link {
         let (commands, command_rx) = mpsc::channel(COMMAND_QUEUE);
         let (audio, audio_rx) = mpsc::channel(AUDIO_QUEUE);
         let (events, event_rx) = mpsc::channel(EVENT_QUEUE);
-        let shared = Arc::new(Shared::default());
+        let payload_types = [const { AtomicU8::new(NOT_TAKEN) }; 2];
+        let shared = Arc::new(Shared { audio_dropped: AtomicU64::new(0), payload_types });
         let task = Task {
             config,
             core,
@@ -166,7 +168,13 @@ impl Link {
 
     /// Whether the peer takes this kind of payload. False until both descriptions are in place.
     pub fn accepts(&self, kind: PayloadKind) -> bool {
-        self.shared.accepts.load(Ordering::Relaxed) & accept_bit(kind) != 0
+        self.payload_type(kind).is_some()
+    }
+
+    /// The number that this kind of payload has on this link: RED names that of Opus for each copy (RFC 2198 §3).
+    pub fn payload_type(&self, kind: PayloadKind) -> Option<u8> {
+        let number = self.shared.payload_types[place_of(kind)].load(Ordering::Relaxed);
+        (number != NOT_TAKEN).then_some(number)
     }
 
     /// Queues a message on the data channel: reliable, in order, at most [`MAX_MESSAGE_LEN`](super::MAX_MESSAGE_LEN).
@@ -304,8 +312,10 @@ impl Task {
     }
 
     fn publish_payload_kinds(&self) {
-        let kinds = [PayloadKind::Opus, PayloadKind::Red].into_iter().filter(|kind| self.core.accepts(*kind));
-        self.shared.accepts.store(kinds.map(accept_bit).sum(), Ordering::Relaxed);
+        for kind in [PayloadKind::Opus, PayloadKind::Red] {
+            let number = self.core.payload_type(kind).unwrap_or(NOT_TAKEN);
+            self.shared.payload_types[place_of(kind)].store(number, Ordering::Relaxed);
+        }
     }
 
     fn read(&mut self, socket: usize, buffer: &mut [u8]) {
@@ -413,10 +423,10 @@ impl News {
     }
 }
 
-fn accept_bit(kind: PayloadKind) -> u8 {
+fn place_of(kind: PayloadKind) -> usize {
     match kind {
-        PayloadKind::Opus => 1,
-        PayloadKind::Red => 2,
+        PayloadKind::Opus => 0,
+        PayloadKind::Red => 1,
     }
 }
 

@@ -3,12 +3,14 @@
 #![allow(clippy::disallowed_methods, reason = "the shell is where the clock is read")]
 
 mod discover;
+mod mapping;
 mod serve;
 mod watch;
 
 use std::time::Duration;
 
 pub use discover::{DiscoverConfig, discover, has_global_ipv6};
+pub use mapping::{OpenPort, PortKeeper};
 pub use serve::StunServer;
 pub use watch::{NetworkWatch, usable_addresses};
 

@@ -1,6 +1,6 @@
 //! What tasks ask of the driver.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use futures::AsyncWriteExt;
@@ -88,12 +88,24 @@ pub(super) enum Command {
         on: Option<ConnectionId>,
         outcome: Probe,
     },
+    /// In the BitTorrent DHT somebody is said to be here.
+    Rumours {
+        found: Vec<SocketAddrV4>,
+    },
+    /// We have announced ourselves there, or failed to.
+    Announced {
+        stored: bool,
+    },
     Totals {
         reply: oneshot::Sender<Totals>,
     },
     /// This machine got into another network; `lost_way`: what we are connected to cannot reach us any more.
     NetworkChanged {
         lost_way: bool,
+    },
+    /// The router leads strangers from here to our QUIC port; `None`: no longer.
+    Mapped {
+        external: Option<SocketAddrV4>,
     },
     /// Find out which connections are dead.
     Check,

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell is where the clock is read")]
 
 mod behaviour;
+mod bittorrent;
 mod command;
 mod door;
 mod driver;

@@ -1,6 +1,6 @@
 //! The handle that the engine holds.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -145,6 +145,13 @@ impl Rendezvous {
     pub fn network_changed(&self, lost_way: bool) {
         let net = self.net.clone();
         self.runtime.spawn(async move { net.send(Command::NetworkChanged { lost_way }).await });
+    }
+
+    /// The router leads strangers from this address to the QUIC port at which this super-peer serves; `None`: no longer.
+    /// Believed as far as it is a public address.
+    pub fn set_mapped(&self, external: Option<SocketAddrV4>) {
+        let net = self.net.clone();
+        self.runtime.spawn(async move { net.send(Command::Mapped { external }).await });
     }
 
     /// Finds out which of our connections are dead, and closes them: what runs over them ends then. Costs a small

@@ -39,7 +39,7 @@ fn facts(ui: &mut Ui, call: &SnapshotCall) {
 
 fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Instant) {
     let palette = palette(ui.ctx());
-    let name = call.name.clone().unwrap_or_else(|| call.peer.abbreviated());
+    let name = call.peer_name();
     let connected = call.phase == CallPhase::Connected;
     ui.add_space(((ui.available_height() - 380.0) / 2.0).max(space::S));
 
@@ -49,7 +49,7 @@ fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Ins
         let glow = ((level + 60.0) / 60.0).clamp(0.0, 1.0);
         ui.painter().circle_filled(rect.center(), 66.0 + 14.0 * glow, palette.success.gamma_multiply(0.16));
     }
-    paint_avatar(ui.painter(), rect.center(), 124.0, &name, call.peer.as_bytes(), palette.on_fill);
+    paint_avatar(ui.painter(), rect.center(), 124.0, &name, call.peer_seed(), palette.on_fill);
     let ring = match call.phase {
         CallPhase::Connected => palette.success,
         CallPhase::Reconnecting => palette.warn,

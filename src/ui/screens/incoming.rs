@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eframe::egui::{Align, Context, Frame, Id, Layout, Modal, Sense, Stroke, vec2};
 
-use crate::engine::{CommandKind, SnapshotCall};
+use crate::engine::{CommandKind, SnapshotCall, name_of_nameless};
 use crate::ui::app::App;
 use crate::ui::icons::Icon;
 use crate::ui::theme::{Type, palette, radius, space};
@@ -22,7 +22,7 @@ pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
         .corner_radius(radius::SHEET)
         .shadow(ctx.global_style().visuals.window_shadow)
         .inner_margin(28);
-    let name = call.name.clone().unwrap_or_else(|| call.peer.abbreviated());
+    let name = call.peer_name();
     Modal::new(Id::new("incoming")).backdrop_color(palette.scrim).frame(frame).show(ctx, |ui| {
         ui.set_width(300.0);
         ui.with_layout(Layout::top_down(Align::Center), |ui| {
@@ -34,9 +34,9 @@ pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
                 let colour = palette.success.gamma_multiply((1.0 - phase) * 0.7);
                 ui.painter().circle_stroke(rect.center(), 46.0 + 34.0 * phase, Stroke::new(2.0, colour));
             }
-            paint_avatar(ui.painter(), rect.center(), 92.0, &name, call.peer.as_bytes(), palette.on_fill);
+            paint_avatar(ui.painter(), rect.center(), 92.0, &name, call.peer_seed(), palette.on_fill);
             label(ui, name, Type::Title, palette.text);
-            label(ui, call.peer.abbreviated(), Type::Small, palette.text2);
+            label(ui, name_of_nameless(call.peer.as_ref()), Type::Small, palette.text2);
             ui.add_space(space::L);
             ui.horizontal(|ui| {
                 ui.add_space((ui.available_width() - 2.0 * 80.0 - space::XXL) / 2.0);

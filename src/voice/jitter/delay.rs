@@ -18,7 +18,8 @@
 //! for), and three seconds after the last one the delay is low again.
 //!
 //! Frames that are recovered from later packets count with the lag of the recovery, so the target waits for redundancy
-//! exactly when that pays; of one that comes too late nothing is left, since newer frames are there. Losses go on for longer than stalls do, so what repairs take is remembered for longer.
+//! exactly when that pays; of one that comes too late nothing is left, since newer frames are there. Losses go on for
+//! longer than stalls do, so what repairs take is remembered for longer, but for what a queue added to it.
 
 use crate::base::{SAMPLE_RATE_HZ, SampleCount};
 
@@ -118,7 +119,9 @@ impl DelayManager {
         let best = self.histogram.cheapest_lag(self.target, held_ms * INERTIA);
         let fastest = fastest.unwrap_or(best);
         let slowest = |memory| self.slowest.get(clock, memory).map_or(best, |lag| -lag);
-        let repair = self.slowest_repair.get_recent(clock, SLOTS as i64).map_or(i64::MIN, |lag| -lag);
+        let repaired = |memory| self.slowest_repair.get_recent(clock, memory).map_or(i64::MIN, |lag| -lag);
+        // A copy that came out of a queue came late because of the queue.
+        let repair = repaired(HIGH_REPAIR_MEMORY).max(repaired(SLOTS as i64).min(fastest + LOW_REPAIR_DELAY));
         let seen = slowest(HIGH_MEMORY).max(slowest(LOW_MEMORY).min(fastest + LOW_DELAY)).max(repair);
         let guess = if self.guess.holds(clock) { self.guess.lag } else { i64::MIN };
         self.target = best.min(seen).max(guess).clamp(fastest + self.min_delay, fastest + self.max_delay);
@@ -317,6 +320,9 @@ const HIGH_MEMORY: i64 = 24;
 /// How long a lag of up to [`LOW_DELAY`] above the fastest counts, in slots: 8 s.
 const LOW_MEMORY: i64 = SLOTS as i64;
 const LOW_DELAY: i64 = SAMPLE_RATE_HZ as i64 / 25;
+/// The same of repairs, of which a large lag counts for 2.6 s (in long slots): copies reach back by up to three packets, 60 ms.
+const HIGH_REPAIR_MEMORY: i64 = 7;
+const LOW_REPAIR_DELAY: i64 = LOW_DELAY + 3 * SAMPLE_RATE_HZ as i64 / 50;
 const SLOTS: usize = 80;
 const SLOT_SAMPLES: i64 = SAMPLE_RATE_HZ as i64 / 10;
 /// 30 s in all slots. In longer times clocks drift, by up to 200 ppm: 6 ms.

@@ -20,7 +20,14 @@ fn incoming(call: CallId, known: bool) -> Event {
 
 fn ended(reason: EndReason) -> Event {
     let peer = Person::from_bytes([0x58; 32]);
-    Event::Ended { call: CALL, peer, reason, cause: None, talked: Duration::ZERO, summary: Summary::default() }
+    Event::Ended {
+        call: CALL,
+        peer: Some(peer),
+        reason,
+        cause: None,
+        talked: Duration::ZERO,
+        summary: Summary::default(),
+    }
 }
 
 fn commands(actions: &[Action]) -> Vec<String> {

@@ -18,11 +18,11 @@ fn dial(seconds: Option<u64>) -> Dial {
 
 fn connected(call: CallId) -> Event {
     let path = MediaPath { local: Candidate::Host, remote: Candidate::Host, protocol: "udp", via: None };
-    Event::Connected { call, peer: bob(), ring: None, answer_to_media: Duration::ZERO, path, audio_t0: None }
+    Event::Connected { call, peer: Some(bob()), ring: None, answer_to_media: Duration::ZERO, path, audio_t0: None }
 }
 
 fn ended(call: CallId, reason: EndReason) -> Event {
-    Event::Ended { call, peer: bob(), reason, cause: None, talked: Duration::ZERO, summary: Summary::default() }
+    Event::Ended { call, peer: Some(bob()), reason, cause: None, talked: Duration::ZERO, summary: Summary::default() }
 }
 
 /// What the driver wants, in short.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::nat::MappingProtocol;
 
 fn known() -> Presence {
     Presence {
@@ -104,8 +105,22 @@ fn every_kind_of_network_has_its_sentence() {
     );
     assert_eq!(public_address(&open()).finding, "198.51.100.7, this machine's own");
     assert_eq!(udp(&blocked()).verdict, Verdict::Problem);
-    assert_eq!(port_mapping(&open()).verdict, Verdict::Fine);
-    assert!(port_mapping(&symmetric()).finding.starts_with("not tried"));
+    assert_eq!(port_mapping(&open(), None).verdict, Verdict::Fine);
+    assert!(port_mapping(&symmetric(), None).finding.starts_with("not tried"));
+    let mapped = |ip: &str| MappedPort {
+        internal: "192.168.1.5:4001".parse().unwrap(),
+        external: format!("{ip}:4001").parse().unwrap(),
+        by: MappingProtocol::NatPmp,
+    };
+    for (tried, verdict, words) in [
+        (Ok(mapped("198.51.100.7")), Verdict::Fine, "when asked (NAT-PMP), at 198.51.100.7"),
+        (Ok(mapped("100.64.0.7")), Verdict::Warning, "behind another NAT itself (100.64.0.7)"),
+        (Err(MappingError::NoRouter), Verdict::Unknown, "no router answers"),
+    ] {
+        let check = port_mapping(&symmetric(), Some(tried));
+        assert_eq!(check.verdict, verdict, "{check:?}");
+        assert!(check.finding.contains(words), "{check:?}");
+    }
 }
 
 #[test]

@@ -30,6 +30,8 @@ use crate::rendezvous::upkeep::Upkeep;
 
 /// A search without any node to ask waits this long for one.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// The same where the BitTorrent DHT is asked for one first.
+const LONG_PATIENCE: Duration = Duration::from_secs(15);
 /// Searches under way; more end at once with nothing.
 const MAX_SEARCHES: usize = 64;
 /// A node on our LAN answers within this or is not asked.
@@ -156,6 +158,8 @@ impl Driver {
         let id = SearchId(self.dht.next_search);
         self.dht.next_search += 1;
         let lan = self.connections.lan();
+        let now = Instant::now();
+        let patience = if self.rumours.hurry(now) { LONG_PATIENCE } else { PATIENCE };
         let running = Running {
             search,
             news,
@@ -163,7 +167,7 @@ impl Driver {
             requests: BTreeMap::new(),
             lan: lan.len(),
             reached: false,
-            waiting_until: Some(Instant::now() + PATIENCE),
+            waiting_until: Some(now + patience),
         };
         for node in lan {
             tokio::spawn(ask_on_lan(self.net.clone(), id, node, running.search.targets().to_vec()));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | the loop, the timers, start and end |
 //! | `connections.rs` | who we are connected to, who wants to be, entering the network |
+//! | `last_resort.rs` | the BitTorrent DHT as the last way in |
 //! | `dht.rs` | lookups, storing for others |
 //! | `publishing.rs` | our own record |
 //! | `table.rs` | the routing table |
@@ -12,13 +13,14 @@
 
 mod connections;
 mod dht;
+mod last_resort;
 mod publishing;
 mod relaying;
 mod serving;
 mod table;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -34,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::connections::Connections;
 use self::dht::Dht;
+use self::last_resort::Rumours;
 use self::relaying::Relaying;
 use self::serving::Serving;
 use super::super::address::{endpoint, is_relayed};
@@ -88,6 +91,7 @@ pub(super) struct Driver {
     dht: Dht,
     relaying: Relaying,
     serving: Serving,
+    rumours: Rumours,
     cache: PeerCache,
     cache_saved: Option<Instant>,
     last_tick: (Instant, u64),
@@ -105,6 +109,8 @@ struct Listening {
     told: watch::Sender<Vec<String>>,
     /// Addresses that the user wrote down to the last digit: a super-peer gives them out whatever they look like.
     written_down: Vec<Multiaddr>,
+    /// Where the router lets strangers in.
+    mapped: Option<SocketAddrV4>,
     super_peer: bool,
     /// As last told by [`RendezvousEvent::Serving`].
     served_at: Vec<SocketAddr>,
@@ -126,6 +132,7 @@ impl Driver {
             dht: Dht::new(&config, me, random_u64()?),
             relaying: Relaying::new(is_rung_through_relays, random_u64()?),
             serving: Serving::new(&config.limits),
+            rumours: Rumours::new(&config, net.clone()),
             connections: Connections::new(bootstrap, cache.nodes(), is_rung_through_relays, now),
             listening: Listening {
                 awaited: Vec::new(),
@@ -134,6 +141,7 @@ impl Driver {
                 addresses: Vec::new(),
                 told: listening,
                 written_down: Vec::new(),
+                mapped: None,
                 super_peer: false,
                 served_at: Vec::new(),
             },
@@ -206,6 +214,7 @@ impl Driver {
             self.tick(now);
         }
         self.act_on_connections(now);
+        self.act_on_rumours(now);
         self.act_on_relays(now);
         self.act_on_dht(now);
     }
@@ -215,6 +224,7 @@ impl Driver {
             self.listening.ready.is_some().then_some(self.listening.give_up),
             self.leaving.as_ref().map(|leaving| leaving.until),
             self.connections.poll_timeout(),
+            self.rumours.poll_timeout(),
             self.relaying.poll_timeout(),
             self.dht.poll_timeout(),
         ];
@@ -289,10 +299,16 @@ impl Driver {
             }
             Command::Relays { found } => self.tell_relays(found),
             Command::Probed { node, on, outcome } => self.probed(node, on, outcome),
+            Command::Rumours { found } => self.rumoured(found),
+            Command::Announced { stored } => self.rumours.announced(stored, Instant::now()),
             Command::Totals { reply } => {
                 let _ = reply.send(self.totals());
             }
             Command::NetworkChanged { lost_way } => self.network_changed(lost_way),
+            Command::Mapped { external } => {
+                self.listening.mapped = external;
+                self.update_service();
+            }
             Command::Check => {
                 self.check_relays(SHORT_PROBE_TIMEOUT);
                 self.check_everybody(SHORT_PROBE_TIMEOUT);
@@ -355,7 +371,8 @@ impl Driver {
         if !self.config.server {
             return;
         }
-        let serving = self.service_addresses();
+        let own = self.service_addresses();
+        let serving: Vec<Multiaddr> = own.iter().cloned().chain(self.mapped_address()).collect();
         for address in self.swarm.external_addresses().cloned().collect::<Vec<_>>() {
             if !serving.contains(&address) {
                 self.swarm.remove_external_address(&address);
@@ -373,12 +390,19 @@ impl Driver {
             let reason = if on { format!("serving at {}", serving[0]) } else { "no address left to serve at".into() };
             self.tell(RendezvousEvent::SuperPeer { on, reason });
         }
-        let addresses = one_for_each_ip(&serving);
+        self.announce_to_strangers(&serving);
+        let addresses = one_for_each_ip(&own);
         if addresses != self.listening.served_at {
             self.listening.served_at.clone_from(&addresses);
             self.tell(RendezvousEvent::Serving { addresses });
         }
         self.dht.set_reachability(Vec::new(), serving, Instant::now());
+    }
+
+    fn mapped_address(&self) -> Option<Multiaddr> {
+        let external = self.listening.mapped?;
+        let address = Multiaddr::from(*external.ip()).with(Protocol::Udp(external.port())).with(Protocol::QuicV1);
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).is_public(&address).then_some(address)
     }
 
     fn service_addresses(&self) -> Vec<Multiaddr> {
