@@ -70,6 +70,8 @@ impl Driver {
         let usual: Vec<PeerId> = usual.map(kad::KBucketKey::into_preimage).collect();
         if is_crowded(&entry.key, &nodes, &self.me, &usual) {
             tracing::debug!("the neighbourhood of our record is crowded");
+            // Or we do not know our own neighbourhood yet: the next publication looks anew.
+            self.dht.placed_anew = false;
             let query = kad.get_record(entry.key.clone().into());
             self.dht.queries.insert(query, Purpose::PlaceWidely { entry, nodes: nodes.into_iter().collect() });
         } else {
