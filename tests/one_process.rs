@@ -51,13 +51,6 @@ async fn calls_that_come_to_nothing_say_why() {
     assert_eq!(alice.ended().await, EndReason::Declined);
     assert_eq!(bob.ended().await, EndReason::Declined);
 
-    // Cancelled by the caller.
-    let call = alice.dial(&bob.link).await.expect("nobody is in a call");
-    bob.rung().await;
-    alice.tell(CommandKind::HangUp { call, reason: EndReason::HangUp }).await.expect("it rings");
-    assert_eq!(alice.ended().await, EndReason::Cancelled);
-    assert_eq!(bob.ended().await, EndReason::Cancelled);
-
     // Not there: a person who never came online.
     let nobody = "twocans:yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy".parse::<Link>();
     assert!(nobody.is_err(), "a link that is no key is refused before anybody is called");
@@ -80,6 +73,25 @@ async fn calls_that_come_to_nothing_say_why() {
 
     alice.stop().await;
     bob.stop().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_caller_may_cancel_at_any_moment() {
+    let mut house = House::build().await;
+    let (mut alice, mut bob) = (house.person("alice").await, house.person("bob").await);
+    // Bob's answer may be under way, may have arrived and not been looked at, or may have been taken.
+    for thought_ms in (0..40).map(|round| round % 8) {
+        let call = alice.dial(&bob.link).await.expect("nobody is in a call");
+        bob.rung().await;
+        tokio::time::sleep(Duration::from_millis(thought_ms)).await;
+        alice.tell(CommandKind::HangUp { call, reason: EndReason::HangUp }).await.expect("it rings");
+        assert_eq!(alice.ended().await, EndReason::Cancelled);
+        assert_eq!(bob.ended().await, EndReason::Cancelled);
+    }
+    for person in [&mut alice, &mut bob] {
+        person.stop().await;
+    }
     house.close().await;
 }
 

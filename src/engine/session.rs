@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::desk::DeskInput;
 use crate::base::{CallId, Person};
@@ -267,7 +268,8 @@ async fn pump(
 ) {
     let (mut sender, receiver) = stream.split();
     let (frames_in, mut frames) = mpsc::channel(INCOMING_QUEUE);
-    let reader = tokio::spawn(read_frames(receiver, frames_in));
+    // Whoever gives the dial up drops this task: a reader that stayed would keep the stream open, and the peer ringing.
+    let reader = AbortOnDropHandle::new(tokio::spawn(read_frames(receiver, frames_in)));
     loop {
         tokio::select! {
             message = outgoing.recv() => match message {
@@ -284,7 +286,7 @@ async fn pump(
             }
         }
     }
-    reader.abort();
+    drop(reader);
     // The desk first: a peer that has gone may leave the close unanswered, and a callee must stop ringing then.
     let _ = desk.send(DeskInput::SessionClosed(id)).await;
     // A stream that breaks while it is closed is closed.
