@@ -33,7 +33,7 @@ test: ## run all tests
 	@mkdir -p $(TARGET) && rm -f $(TWOCANS_SKIP_LOG)
 	cargo test $(CARGO_FLAGS) --lib --bins
 	cargo test $(CARGO_FLAGS) --doc
-	cargo test $(CARGO_FLAGS) --test '*' -- --test-threads=1
+	cargo test $(CARGO_FLAGS) --no-fail-fast --test '*' -- --test-threads=1
 	@.ci/skipped $(TWOCANS_SKIP_LOG)
 
 GUI_CRATES := eframe|egui|egui-winit|egui_glow|winit|glutin|accesskit

@@ -1,6 +1,8 @@
 //! The engine's API: all that a front end or an integration test ever talks to.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Check, Diagnosis, NetworkReport};
@@ -96,6 +98,11 @@ pub enum CommandKind {
     SetBlocked {
         person: Person,
         blocked: bool,
+    },
+    /// Keeps a front end's own setting in the profile; `None` forgets it. See [`Snapshot::preferences`].
+    SetPreference {
+        key: String,
+        value: Option<String>,
     },
     /// Finishes with [`Reply::History`], newest first, at most `limit` entries.
     ListHistory {
@@ -421,7 +428,11 @@ pub struct Snapshot {
     /// The push-to-talk key is held.
     pub talk_key: bool,
     pub deafened: bool,
-    pub contacts: Vec<Contact>,
+    pub contacts: Arc<Vec<Contact>>,
+    /// Whose calls are refused without ringing, contacts or not.
+    pub blocked: Arc<BTreeSet<Person>>,
+    /// What front ends keep in the profile.
+    pub preferences: Arc<BTreeMap<String, String>>,
     /// What the last diagnosis found out about the network; `None` before the first.
     pub network: Option<NetworkReport>,
 }

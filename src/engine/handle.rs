@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::{broadcast, mpsc, watch};
 
-use super::{Command, CommandId, CommandKind, Event, Snapshot, Stamped};
+use super::{Command, CommandId, CommandKind, Event, Levels, Snapshot, Stamped};
 
 /// Commands waiting for the engine; a front end that outruns it is refused, not queued without bound.
 const COMMAND_QUEUE: usize = 64;
@@ -20,6 +20,7 @@ pub struct Engine {
     events: broadcast::Sender<Stamped>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     next_id: Arc<AtomicU64>,
+    levels: Arc<Levels>,
 }
 
 /// The command was not taken.
@@ -47,6 +48,11 @@ impl Engine {
     /// The current truth.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.borrow().clone()
+    }
+
+    /// Of the running call, always up to date.
+    pub fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// Events from now on.
@@ -89,13 +95,20 @@ pub(super) struct Backstage {
     pub commands: mpsc::Receiver<Command>,
     pub events: broadcast::Sender<Stamped>,
     pub snapshot: watch::Sender<Arc<Snapshot>>,
+    pub levels: Arc<Levels>,
 }
 
 pub(super) fn handle_pair(initial: Snapshot) -> (Engine, Events, Backstage) {
     let (command_tx, commands) = mpsc::channel(COMMAND_QUEUE);
     let (events, queue) = broadcast::channel(EVENT_QUEUE);
     let (snapshot_tx, snapshot) = watch::channel(Arc::new(initial));
-    let engine =
-        Engine { commands: command_tx, events: events.clone(), snapshot, next_id: Arc::new(AtomicU64::new(1)) };
-    (engine, Events { queue }, Backstage { commands, events, snapshot: snapshot_tx })
+    let levels = Arc::new(Levels::default());
+    let engine = Engine {
+        commands: command_tx,
+        events: events.clone(),
+        snapshot,
+        next_id: Arc::new(AtomicU64::new(1)),
+        levels: levels.clone(),
+    };
+    (engine, Events { queue }, Backstage { commands, events, snapshot: snapshot_tx, levels })
 }

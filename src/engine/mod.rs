@@ -5,6 +5,7 @@ mod clock;
 mod desk;
 mod doctor;
 mod handle;
+mod levels;
 mod link_task;
 mod options;
 mod ports;
@@ -34,6 +35,7 @@ pub use api::{
 pub use clock::MonotonicClock;
 pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};
 pub use handle::{Engine, Events, SendError};
+pub use levels::Levels;
 pub use options::{
     AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
     TransmitMode,

@@ -1,5 +1,6 @@
 //! The sound of this process's calls: one voice thread, one microphone, one speaker, however many peers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -9,7 +10,9 @@ use super::desk::DeskInput;
 use super::voice_thread::{
     EchoLine, Microphone, Peer, PeerKey, Speaker, Transmit, VoiceCommand, VoiceNews, VoiceThread,
 };
-use super::{AudioOptions, Event, Failure, FailureKind, FrameLength, NoiseSuppression, Redundancy, Retry, Toggle};
+use super::{
+    AudioOptions, Event, Failure, FailureKind, FrameLength, Levels, NoiseSuppression, Redundancy, Retry, Toggle,
+};
 use crate::audio::{
     self, AudioRole, Change, Gate, Input, Output, SinkSpec, SourceSpec, Stream, Wake, Watch, WatchNews, WatchOptions,
     open_input, open_output,
@@ -53,11 +56,12 @@ impl Sound {
         options: &AudioOptions,
         microphone: (bool, Transmit),
         deafened: bool,
+        levels: Arc<Levels>,
         news: mpsc::Sender<VoiceNews>,
         desk: mpsc::Sender<DeskInput>,
     ) -> Result<Self, Failure> {
         let encoder = Encoder::new(encoder_settings(options)).map_err(internal)?;
-        let voice = VoiceThread::spawn(encoder, news).map_err(internal)?;
+        let voice = VoiceThread::spawn(encoder, levels, news).map_err(internal)?;
         voice.send(VoiceCommand::SetApm(Box::new(Apm::new(apm_settings(options)))));
         if options.echo {
             voice.send(VoiceCommand::Echo(Box::new(EchoLine::new())));
@@ -137,7 +141,7 @@ impl Sound {
         &mut self,
         samples: rtrb::Producer<f32>,
         rate_hz: u32,
-        health: std::sync::Arc<audio::StreamHealth>,
+        health: Arc<audio::StreamHealth>,
         gate: Gate,
     ) -> Result<(), Failure> {
         let resampler = Resampler::new(SAMPLE_RATE_HZ, rate_hz).map_err(|why| device_failure(&why))?;

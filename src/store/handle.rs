@@ -1,6 +1,6 @@
 //! The handle and the thread behind it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::thread;
 
@@ -96,6 +96,11 @@ impl Store {
     pub async fn setting(&self, key: impl Into<String>) -> Result<Option<String>, StoreError> {
         let key = key.into();
         self.run(move |db| settings::get(db, &key)).await
+    }
+
+    /// Every setting, by key.
+    pub async fn settings(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.run(|db| settings::all(db)).await
     }
 
     /// Keeps a value under a key; `None` removes it.

@@ -1,5 +1,7 @@
 //! Settings that the user changes while the program runs.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{StoreError, limits};
@@ -7,6 +9,12 @@ use super::{StoreError, limits};
 pub(super) fn get(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
     let mut statement = db.prepare_cached("SELECT value FROM setting WHERE key = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// All of them, by key.
+pub(super) fn all(db: &Connection) -> Result<BTreeMap<String, String>, StoreError> {
+    let mut statement = db.prepare("SELECT key, value FROM setting")?;
+    statement.query_and_then([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 pub(super) fn set(db: &mut Connection, key: &str, value: Option<&str>) -> Result<(), StoreError> {

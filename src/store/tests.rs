@@ -140,6 +140,7 @@ async fn settings_are_kept_replaced_and_removed() {
     store.set_setting("theme", Some("dark".into())).await.unwrap();
     store.set_setting("theme", Some("light".into())).await.unwrap();
     assert_eq!(store.setting("theme").await.unwrap().as_deref(), Some("light"));
+    assert_eq!(store.settings().await.unwrap().into_iter().collect::<Vec<_>>(), [("theme".into(), "light".into())]);
     store.set_setting("theme", None).await.unwrap();
     assert_eq!(store.setting("theme").await.unwrap(), None);
 }

@@ -1,28 +1,65 @@
 //! The client's own state, which is little: what the engine knows is read from its snapshot in every frame.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eframe::egui::{
-    self, CentralPanel, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, ScrollArea, TextureFilter,
-    TextureHandle, TextureOptions, Ui, UserAttentionType, ViewportCommand,
+    self, CentralPanel, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, TextureFilter, TextureHandle,
+    TextureOptions, Theme, Ui, UserAttentionType, ViewportCommand,
 };
 use qrcode::{Color, QrCode};
 
 use super::screens;
-use super::theme::{self, QR_GROUND, QR_INK, palette, space};
+use super::theme::{self, QR_GROUND, QR_INK, palette};
+use super::view::{Examination, Trends};
 use super::words;
 use crate::base::Person;
 use crate::engine::name_of_nameless;
-use crate::engine::{CallPhase, CallSide, CommandKind, EndReason, Engine, Event, Events, Snapshot, SnapshotCall};
+use crate::engine::{
+    CallPhase, CallSide, CommandId, CommandKind, CommandResult, EndReason, Engine, Event, Events, HistoryEntry, Levels,
+    Reply, Snapshot, SnapshotCall,
+};
 use crate::identity::Link;
 
-/// Below this width one column shows everything.
+/// Below this width there is one column beside the rail: the list, or what was chosen in it.
 const WIDE: f32 = 820.0;
 /// How long we let it ring at the other side.
 const RING_TIMEOUT: Duration = Duration::from_secs(45);
 /// "Copied" is shown so long.
 const COPIED: f64 = 1.6;
+/// Somebody who is looked at again after this time may have come or gone.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The preference that names the theme, and its values.
+const THEME: &str = "ui.theme";
+const DARK: &str = "dark";
+const LIGHT: &str = "light";
+/// Past calls that are listed.
+const HISTORY: u32 = 10_000;
+
+/// What the rail leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    People,
+    Network,
+    You,
+}
+
+/// A question in front of everything else.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sheet {
+    Add { link: Link, name: String },
+    Rename { person: Person, name: String },
+    Remove { person: Person, name: String },
+}
+
+/// What the DHT said of whom we look at; `None` while it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookedUp {
+    pub person: Person,
+    pub online: Option<bool>,
+    asked: Option<CommandId>,
+    at: Instant,
+}
 
 pub struct App {
     engine: Engine,
@@ -30,14 +67,25 @@ pub struct App {
     pub icon: TextureHandle,
     qr: Option<(String, TextureHandle)>,
     copied_at: Option<f64>,
-    pub dial_text: String,
-    pub focus_dial: bool,
-    /// Whom the user looked at last: they may be called next.
-    looked_at: Option<Person>,
+    pub section: Section,
+    /// Whose conversation is open.
+    pub chosen: Option<Person>,
+    /// The running call is on screen, rather than what was chosen.
+    pub at_call: bool,
+    pub search: String,
+    pub focus_search: bool,
+    pub sheet: Option<Sheet>,
+    pub looked_up: Option<LookedUp>,
+    /// Newest first.
+    pub history: Vec<HistoryEntry>,
+    pub examination: Examination,
     /// How the last call ended or what went wrong, and whether it is a worry.
     pub notice: Option<(String, bool)>,
     /// Of the running call; shown until it ends.
     pub safety_words: String,
+    pub trends: Trends,
+    /// What the profile remembers of the window has been looked at.
+    is_dressed: bool,
 }
 
 impl App {
@@ -47,43 +95,120 @@ impl App {
         let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
         let icon =
             ctx.load_texture("icon", image, TextureOptions::LINEAR.with_mipmap_mode(Some(TextureFilter::Linear)));
-        Self {
+        let mut app = Self {
             engine,
             events,
             icon,
             qr: None,
             copied_at: None,
-            dial_text: String::new(),
-            focus_dial: false,
-            looked_at: None,
+            section: Section::People,
+            chosen: None,
+            at_call: false,
+            search: String::new(),
+            focus_search: false,
+            sheet: None,
+            looked_up: None,
+            history: Vec::new(),
+            examination: Examination::default(),
             notice: None,
             safety_words: String::new(),
-        }
+            trends: Trends::default(),
+            is_dressed: false,
+        };
+        app.send(CommandKind::ListHistory { limit: HISTORY });
+        app
     }
 
     /// Never blocks; a wish that the engine cannot take now is told.
-    pub fn send(&mut self, kind: CommandKind) {
-        if let Err(why) = self.engine.send(kind) {
-            self.notice = Some((words::sentence(&why.to_string()), true));
+    pub fn send(&mut self, kind: CommandKind) -> Option<CommandId> {
+        match self.engine.send(kind) {
+            Ok(id) => Some(id),
+            Err(why) => {
+                self.notice = Some((words::sentence(&why.to_string()), true));
+                None
+            }
         }
     }
 
-    /// Tells the engine who may be called next, whenever that changes.
+    pub fn open(&mut self, section: Section) {
+        if self.section != section {
+            self.notice = None;
+        }
+        (self.section, self.at_call) = (section, false);
+    }
+
+    /// Shows everything in `theme` from now on.
+    pub fn wear(&mut self, ctx: &Context, theme: Theme) {
+        ctx.set_theme(theme);
+        let value = if theme == Theme::Dark { DARK } else { LIGHT };
+        self.send(CommandKind::SetPreference { key: THEME.to_owned(), value: Some(value.to_owned()) });
+    }
+
+    /// As it was left; as the desktop is, until somebody chose.
+    fn dress(&mut self, ctx: &Context, now: &Snapshot) {
+        if self.is_dressed || now.me.is_none() {
+            return;
+        }
+        self.is_dressed = true;
+        match now.preferences.get(THEME).map(String::as_str) {
+            Some(DARK) => ctx.set_theme(Theme::Dark),
+            Some(LIGHT) => ctx.set_theme(Theme::Light),
+            Some(_) | None => {}
+        }
+    }
+
+    pub fn levels(&self) -> &Levels {
+        self.engine.levels()
+    }
+
+    /// Opens somebody's conversation; `None`: nobody's.
+    pub fn choose(&mut self, person: Option<Person>) {
+        self.open(Section::People);
+        if self.chosen != person {
+            self.notice = None;
+        }
+        self.chosen = person;
+        if let Some(person) = person {
+            self.look_at(person);
+        }
+    }
+
+    /// They may be called next: the engine prepares for it, and says whether they are there.
     pub fn look_at(&mut self, person: Person) {
-        if self.looked_at != Some(person) {
-            self.looked_at = Some(person);
+        let is_fresh = |known: LookedUp| known.person == person && super::now() < known.at + LOOK_AGAIN;
+        if !self.looked_up.is_some_and(is_fresh) {
+            let known = self.looked_up.filter(|known| known.person == person);
             self.send(CommandKind::LookAt { person: Some(person) });
+            let asked = self.send(CommandKind::Lookup { person });
+            let online = known.and_then(|known| known.online);
+            self.looked_up = Some(LookedUp { person, online, asked, at: super::now() });
         }
     }
 
     pub fn dial(&mut self, to: Link) {
         self.notice = None;
-        self.dial_text.clear();
+        self.search.clear();
+        self.choose(Some(to.person));
+        self.at_call = true;
         self.send(CommandKind::Dial { to, ring_timeout: RING_TIMEOUT });
     }
 
-    pub fn copy(&mut self, ctx: &Context, link: &Link) {
-        ctx.copy_text(link.to_string());
+    pub fn answer(&mut self, call: &SnapshotCall) {
+        self.send(CommandKind::Answer { call: call.call });
+        self.choose(call.peer);
+        self.at_call = true;
+    }
+
+    pub fn examine(&mut self) {
+        if self.examination.running.is_none()
+            && let Some(id) = self.send(CommandKind::Diagnose { mapping_lifetime: None })
+        {
+            self.examination.begin(id);
+        }
+    }
+
+    pub fn copy(&mut self, ctx: &Context, text: String) {
+        ctx.copy_text(text);
         self.copied_at = Some(ctx.input(|input| input.time));
         ctx.request_repaint_after(Duration::from_secs_f64(COPIED));
     }
@@ -109,38 +234,74 @@ impl App {
                 ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
                 ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Critical));
             }
+            Event::Connected { .. } => self.trends = Trends::default(),
+            Event::Stats(stats) => self.trends.add(stats),
             Event::SafetyWords { words, .. } => self.safety_words = words.join("  "),
-            Event::Ended { call, peer, reason, talked, .. } => {
+            Event::Ended { call, peer, reason, cause, talked, .. } => {
                 self.safety_words.clear();
+                self.at_call = false;
+                self.send(CommandKind::ListHistory { limit: HISTORY });
                 let now = self.engine.snapshot();
                 let known = now.calls.iter().find(|known| known.call == *call).and_then(|known| known.name.clone());
                 let contact = now.contacts.iter().find(|contact| Some(contact.person) == *peer);
                 let name = known.or_else(|| contact.and_then(|contact| contact.name.clone()));
                 let name = name.unwrap_or_else(|| name_of_nameless(peer.as_ref()));
-                self.notice = Some(words::end(*reason, &name, *talked));
+                let (text, worry) = words::end(*reason, &name, *talked);
+                let cause = cause.as_deref().map(|cause| format!(" {}", words::sentence(cause)));
+                self.notice = Some((text + &cause.unwrap_or_default(), worry));
             }
-            Event::Failed(failure) | Event::CommandFinished { result: Err(failure), .. } => {
-                self.notice = Some((words::sentence(&failure.detail), true));
-            }
+            Event::Checked(check) => self.examination.found(check),
+            Event::CommandFinished { id, result } => self.finished(*id, result),
+            Event::Failed(failure) => self.notice = Some((words::sentence(&failure.detail), true)),
             Event::Stopped => ctx.send_viewport_cmd(ViewportCommand::Close),
             _ => {}
         }
     }
 
+    fn finished(&mut self, id: CommandId, result: &CommandResult) {
+        if self.examination.running == Some(id) {
+            let diagnosis = match result {
+                Ok(Reply::Diagnosis(diagnosis)) => Some(&**diagnosis),
+                _ => None,
+            };
+            self.examination.end(diagnosis);
+        }
+        match result {
+            Ok(Reply::History(history)) => self.history.clone_from(history),
+            Ok(Reply::Lookup(found)) => {
+                if let Some(known) = self.looked_up.as_mut().filter(|known| known.asked == Some(id)) {
+                    known.online = Some(found.found);
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                self.at_call = false;
+                self.notice = Some((words::sentence(&failure.detail), true));
+            }
+        }
+    }
+
     fn keys(&mut self, ctx: &Context, now: &Snapshot, call: Option<&SnapshotCall>) {
         let pressed = |modifiers: Modifiers, key: Key| ctx.input_mut(|input| input.consume_key(modifiers, key));
-        if pressed(Modifiers::COMMAND, Key::M) {
-            self.send(CommandKind::SetMuted { muted: !now.muted });
-        }
+        // The longer combinations first: a shorter one would take them.
         if pressed(Modifiers::COMMAND | Modifiers::SHIFT, Key::M) {
             self.send(CommandKind::SetDeafened { deafened: !now.deafened });
         }
-        if pressed(Modifiers::COMMAND, Key::D) {
-            self.focus_dial = true;
+        if pressed(Modifiers::COMMAND, Key::M) {
+            self.send(CommandKind::SetMuted { muted: !now.muted });
+        }
+        if pressed(Modifiers::COMMAND, Key::K) || pressed(Modifiers::COMMAND, Key::D) {
+            self.choose(None);
+            self.focus_search = true;
+        }
+        for (key, section) in [(Key::Num1, Section::People), (Key::Num2, Section::Network), (Key::Num3, Section::You)] {
+            if pressed(Modifiers::COMMAND, key) {
+                self.open(section);
+            }
         }
         let Some(call) = call else { return };
         if rings(call) && pressed(Modifiers::COMMAND, Key::Enter) {
-            self.send(CommandKind::Answer { call: call.call });
+            self.answer(call);
         }
         if pressed(Modifiers::COMMAND | Modifiers::SHIFT, Key::E) {
             self.send(CommandKind::HangUp { call: call.call, reason: EndReason::HangUp });
@@ -150,27 +311,34 @@ impl App {
     fn panels(&mut self, ui: &mut Ui, now: &Snapshot, call: Option<&SnapshotCall>) {
         let palette = palette(ui.ctx());
         let at = super::now();
-        let talk = call.filter(|call| !rings(call));
         let wide = ui.available_width() >= WIDE;
+        let rail = Frame::new().fill(palette.rail).inner_margin(Margin::symmetric(10, 14));
+        let panel = Panel::left("rail").exact_size(64.0).resizable(false).show_separator_line(false).frame(rail);
+        panel.show(ui, |ui| screens::rail(self, ui, now));
+        let talk = call.filter(|call| !rings(call));
+        let at_call = talk.filter(|_| self.at_call);
+        let list_alone = !wide && at_call.is_none() && self.section == Section::People && self.chosen.is_none();
         if wide {
-            let frame = Frame::new().fill(palette.surface).inner_margin(Margin::same(20));
-            let panel = Panel::left("you").exact_size(300.0).resizable(false).frame(frame);
-            panel.show(ui, |ui| ScrollArea::vertical().show(ui, |ui| screens::you(self, ui, now)));
+            let frame = Frame::new().fill(palette.surface);
+            let panel = Panel::left("people").default_size(300.0).size_range(240.0..=380.0).frame(frame);
+            panel.show(ui, |ui| screens::people(self, ui, now, call, at));
         }
-        let frame = Frame::new().fill(palette.canvas).inner_margin(Margin::symmetric(20, 0));
-        CentralPanel::default().frame(frame).show(ui, |ui| match talk {
-            Some(call) => screens::call(self, ui, now, call, at),
-            None => {
-                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                    if !wide {
-                        ui.add_space(space::L);
-                        screens::you(self, ui, now);
-                    }
-                    screens::dial(self, ui, now);
-                    ui.add_space(space::XL);
-                });
+        let fill = if list_alone { palette.surface } else { palette.canvas };
+        CentralPanel::default().frame(Frame::new().fill(fill)).show(ui, |ui| {
+            if let Some(call) = at_call {
+                return screens::call(self, ui, now, call, at);
+            }
+            if let Some(call) = talk {
+                screens::return_to_call(self, ui, call, at);
+            }
+            match (self.section, self.chosen) {
+                (Section::People, _) if list_alone => screens::people(self, ui, now, call, at),
+                (Section::People, Some(person)) => screens::conversation(self, ui, now, person, !wide),
+                (Section::People, None) | (Section::You, _) => screens::you(self, ui, now),
+                (Section::Network, _) => screens::network(self, ui),
             }
         });
+        screens::sheet(self, ui.ctx());
     }
 }
 
@@ -186,6 +354,7 @@ impl eframe::App for App {
         let now: Arc<Snapshot> = self.engine.snapshot();
         let call = now.calls.iter().find(|call| call.phase != CallPhase::Ended);
         let ctx = ui.ctx().clone();
+        self.dress(&ctx, &now);
         self.keys(&ctx, &now, call);
         self.panels(ui, &now, call);
         if let Some(call) = call.filter(|call| rings(call)) {

@@ -1,12 +1,12 @@
-//! The desktop client: a window with your link, who rings, and the running call.
+//! The desktop client: the people you call, the calls you had, who rings, the running call, and how the network is.
 //!
 //! It reads the engine's snapshot in every frame and sends commands; it holds no call state of its own, never blocks,
 //! and is painted only when the engine wakes it or something on screen moves.
 
 mod app;
-mod icons;
 mod screens;
 mod theme;
+mod view;
 mod widgets;
 mod words;
 
@@ -48,7 +48,7 @@ fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Resu
         .with_title(words::TITLE)
         .with_app_id("twocans")
         .with_icon(icon.clone())
-        .with_inner_size([920.0, 640.0])
+        .with_inner_size([1120.0, 720.0])
         .with_min_inner_size([420.0, 560.0]);
     let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
     let window = window.clone();

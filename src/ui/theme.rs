@@ -6,10 +6,12 @@ use eframe::egui::{
     self, Color32, Context, CornerRadius, CursorIcon, FontData, FontDefinitions, FontFamily, FontId, Margin, Shadow,
     Stroke, Style, TextStyle, Theme, Vec2,
 };
+use lucide_icons::LUCIDE_FONT_BYTES;
 
 /// The colours of one theme. Text on its intended ground has a contrast of at least 4.5:1 (WCAG 2.2, 1.4.3).
 #[derive(Debug, Clone, Copy)]
 pub struct Palette {
+    pub rail: Color32,
     pub canvas: Color32,
     pub surface: Color32,
     pub raised: Color32,
@@ -23,12 +25,14 @@ pub struct Palette {
     pub text3: Color32,
     pub accent: Color32,
     pub accent_fill: Color32,
+    pub accent_weak: Color32,
     pub on_fill: Color32,
     pub success: Color32,
     pub success_fill: Color32,
     pub success_weak: Color32,
     pub danger: Color32,
     pub danger_fill: Color32,
+    pub danger_weak: Color32,
     pub warn: Color32,
     pub warn_weak: Color32,
     pub meter_off: Color32,
@@ -40,6 +44,7 @@ const fn rgb(hex: u32) -> Color32 {
 }
 
 pub const DARK: Palette = Palette {
+    rail: rgb(0x0B0E13),
     canvas: rgb(0x11151B),
     surface: rgb(0x171C24),
     raised: rgb(0x1E2530),
@@ -53,12 +58,14 @@ pub const DARK: Palette = Palette {
     text3: rgb(0x8894A4),
     accent: rgb(0x7AA2FF),
     accent_fill: rgb(0x3F6FE6),
+    accent_weak: rgb(0x1C2945),
     on_fill: rgb(0xFFFFFF),
     success: rgb(0x43CF86),
     success_fill: rgb(0x16844A),
     success_weak: rgb(0x132D22),
     danger: rgb(0xFF7076),
     danger_fill: rgb(0xD4363D),
+    danger_weak: rgb(0x3A1A1E),
     warn: rgb(0xF4BD55),
     warn_weak: rgb(0x35290F),
     meter_off: rgb(0x2A323E),
@@ -66,6 +73,7 @@ pub const DARK: Palette = Palette {
 };
 
 pub const LIGHT: Palette = Palette {
+    rail: rgb(0xE9ECF1),
     canvas: rgb(0xFFFFFF),
     surface: rgb(0xF5F6F9),
     raised: rgb(0xFFFFFF),
@@ -79,12 +87,14 @@ pub const LIGHT: Palette = Palette {
     text3: rgb(0x5E6978),
     accent: rgb(0x2857CF),
     accent_fill: rgb(0x3565E0),
+    accent_weak: rgb(0xE5ECFF),
     on_fill: rgb(0xFFFFFF),
     success: rgb(0x117A43),
     success_fill: rgb(0x17804A),
     success_weak: rgb(0xE0F5E9),
     danger: rgb(0xBF2229),
     danger_fill: rgb(0xCF3037),
+    danger_weak: rgb(0xFDE7E8),
     warn: rgb(0x8A5A00),
     warn_weak: rgb(0xFDF1D8),
     meter_off: rgb(0xDCE1E8),
@@ -152,6 +162,15 @@ pub fn initials_font(diameter: f32) -> FontId {
     FontId::new(diameter * 0.37, semibold())
 }
 
+/// Icons of this height.
+pub fn icon_font(size: f32) -> FontId {
+    FontId::new(size, icons())
+}
+
+fn icons() -> FontFamily {
+    FontFamily::Name("icons".into())
+}
+
 fn medium() -> FontFamily {
     FontFamily::Name("medium".into())
 }
@@ -188,6 +207,8 @@ fn fonts() -> FontDefinitions {
         chain.extend(fallback.iter().cloned());
         fonts.families.insert(family, chain);
     }
+    fonts.font_data.insert("lucide".to_owned(), Arc::new(FontData::from_static(LUCIDE_FONT_BYTES)));
+    fonts.families.insert(icons(), vec!["lucide".to_owned()]);
     fonts
 }
 
@@ -276,6 +297,9 @@ mod tests {
                 (palette.on_fill, palette.danger_fill),
                 (palette.success, palette.success_weak),
                 (palette.warn, palette.warn_weak),
+                (palette.danger, palette.danger_weak),
+                (palette.accent, palette.accent_weak),
+                (palette.text2, palette.accent_weak),
                 (palette.text, palette.chip),
                 (palette.text2, palette.chip),
             ] {

@@ -1,20 +1,31 @@
 //! The pieces screens are made of. Each has an accessible name and a visible focus.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{
-    Align, Align2, Color32, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Stroke, StrokeKind,
-    Ui, WidgetInfo, WidgetType, pos2, vec2,
+    Align, Align2, Color32, Frame, Galley, Label, Layout, Mesh, Painter, Pos2, Rect, Response, RichText, Sense, Shape,
+    Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2,
 };
 
-use super::icons::{self, Icon};
-use super::theme::{Palette, Type, avatar_colour, initials_font, palette, radius, space};
+use lucide_icons::Icon;
+
+use super::theme::{Palette, Type, avatar_colour, icon_font, initials_font, palette, radius, space};
 
 pub fn label(ui: &mut Ui, text: impl Into<String>, font: Type, colour: Color32) -> Response {
     ui.add(Label::new(RichText::new(text).font(font.font()).color(colour)).selectable(false))
 }
 
+pub fn paint_icon(painter: &Painter, centre: Pos2, icon: Icon, size: f32, ink: Color32) {
+    painter.text(centre, Align2::CENTER_CENTER, icon.unicode(), icon_font(size), ink);
+}
+
 /// What a button is for, which decides its colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// No ground until the pointer is over it.
+    Ghost,
     Soft,
     Accent,
     Success,
@@ -28,6 +39,7 @@ impl Kind {
     fn colours(self, palette: &Palette) -> (Color32, Color32, Color32) {
         let lighter = |fill: Color32| fill.lerp_to_gamma(palette.on_fill, 0.12);
         match self {
+            Self::Ghost => (Color32::TRANSPARENT, palette.hover, palette.text2),
             Self::Soft => (palette.chip, palette.hover, palette.text),
             Self::Accent => (palette.accent_fill, lighter(palette.accent_fill), palette.on_fill),
             Self::Success => (palette.success_fill, lighter(palette.success_fill), palette.on_fill),
@@ -65,11 +77,21 @@ pub fn button(ui: &mut Ui, icon: Option<Icon>, name: &str, kind: Kind) -> Respon
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, ui.is_enabled(), name));
     let ink = ground(ui, rect, &response, kind, f32::from(radius::CONTROL));
     if let Some(icon) = icon {
-        icons::paint(ui.painter(), pos2(rect.left() + 22.0, rect.center().y), icon, 16.0, ink);
+        paint_icon(ui.painter(), pos2(rect.left() + 22.0, rect.center().y), icon, 16.0, ink);
     }
     let at = pos2(rect.left() + 14.0 + indent, rect.center().y - words.size().y / 2.0);
     ui.painter().galley_with_override_text_color(at, words, ink);
     response
+}
+
+/// A square button that is only an icon; its name shows under the pointer.
+pub fn icon_button(ui: &mut Ui, icon: Icon, name: &str, size: f32) -> Response {
+    let (rect, response) = ui.allocate_exact_size(vec2(size, size), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, ui.is_enabled(), name));
+    let ink = ground(ui, rect, &response, Kind::Ghost, f32::from(radius::CONTROL));
+    let ink = if response.hovered() { palette(ui.ctx()).text } else { ink };
+    paint_icon(ui.painter(), rect.center(), icon, (size * 0.46).clamp(15.0, 24.0), ink);
+    response.on_hover_text(name)
 }
 
 /// A round control of a call with its name below.
@@ -81,7 +103,7 @@ pub fn call_control(ui: &mut Ui, icon: Icon, name: &str, kind: Kind) -> Response
         let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click());
         response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, ui.is_enabled(), name));
         let ink = ground(ui, rect, &response, kind, SIZE / 2.0);
-        icons::paint(ui.painter(), rect.center(), icon, 23.0, ink);
+        paint_icon(ui.painter(), rect.center(), icon, 23.0, ink);
         // Painted rather than a label: assistive programs would read the name twice.
         let (below, _) = ui.allocate_exact_size(vec2(80.0, 16.0), Sense::hover());
         let colour = palette(ui.ctx()).text2;
@@ -99,7 +121,7 @@ pub fn pill(ui: &mut Ui, icon: Option<Icon>, text: &str, ink: Color32, fill: Col
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, text));
     ui.painter().rect_filled(rect, 12.0, fill);
     if let Some(icon) = icon {
-        icons::paint(ui.painter(), pos2(rect.left() + 15.0, rect.center().y), icon, 12.0, ink);
+        paint_icon(ui.painter(), pos2(rect.left() + 15.0, rect.center().y), icon, 12.0, ink);
     }
     ui.painter().galley(pos2(rect.left() + 9.0 + indent, rect.center().y - words.size().y / 2.0), words, ink);
     response
@@ -140,6 +162,54 @@ pub fn meter(ui: &mut Ui, name: &str, dbfs: Option<f32>, width: f32) {
         let corner = pos2(rect.left() + segment as f32 * step, rect.top());
         ui.painter().rect_filled(Rect::from_min_size(corner, vec2(step - 2.0, 8.0)), 2.0, colour);
     }
+}
+
+/// A line through figures, its ground filled; the tallest touches the top.
+pub fn sparkline(ui: &mut Ui, figures: &VecDeque<f32>, least_full_scale: f32, height: f32, ink: Color32) {
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
+    if figures.len() < 2 {
+        let middle = Stroke::new(1.0, palette(ui.ctx()).border_strong);
+        ui.painter().hline(rect.x_range(), rect.bottom() - 1.0, middle);
+        return;
+    }
+    let most = figures.iter().copied().fold(least_full_scale, f32::max) * 1.1;
+    let step = rect.width() / (figures.len() - 1) as f32;
+    let place = |(at, figure): (usize, &f32)| {
+        pos2(rect.left() + at as f32 * step, rect.bottom() - 1.0 - (rect.height() - 2.0) * figure / most)
+    };
+    let points: Vec<Pos2> = figures.iter().enumerate().map(place).collect();
+    let mut below = Mesh::default();
+    for (at, point) in (0_u32..).step_by(2).zip(&points) {
+        below.colored_vertex(*point, ink.gamma_multiply(0.28));
+        below.colored_vertex(pos2(point.x, rect.bottom()), Color32::TRANSPARENT);
+        if at > 0 {
+            below.add_triangle(at - 2, at - 1, at);
+            below.add_triangle(at - 1, at, at + 1);
+        }
+    }
+    ui.painter().add(Shape::mesh(below));
+    ui.painter().add(Shape::line(points, Stroke::new(1.5, ink)));
+}
+
+/// Text on one line, cut with an ellipsis at `width`.
+pub fn cut(ui: &Ui, text: &str, font: Type, ink: Color32, width: f32) -> Arc<Galley> {
+    let mut job = LayoutJob::simple_singleline(text.to_owned(), font.font(), ink);
+    job.wrap = TextWrapping::truncate_at_width(width.max(0.0));
+    ui.painter().layout_job(job)
+}
+
+/// What a screen says that has nothing to show.
+pub fn emptiness(ui: &mut Ui, icon: Icon, title: &str, body: &str) {
+    let palette = palette(ui.ctx());
+    ui.vertical_centered(|ui| {
+        let (rect, _) = ui.allocate_exact_size(vec2(56.0, 56.0), Sense::hover());
+        ui.painter().circle_filled(rect.center(), 28.0, palette.chip);
+        paint_icon(ui.painter(), rect.center(), icon, 24.0, palette.text3);
+        label(ui, title, Type::Heading, palette.text);
+        ui.add(
+            Label::new(RichText::new(body).font(Type::Small.font()).color(palette.text2)).wrap().halign(Align::Center),
+        );
+    });
 }
 
 /// Digits on a fixed pitch, so that a running timer does not wobble; centred in the width there is.

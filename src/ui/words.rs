@@ -1,22 +1,50 @@
 //! The strings of the client, in one place.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::engine::{CallPhase, CallSide, EndReason, MediaPath, PeerStats};
+use super::view::Outcome;
+use crate::engine::{CallPhase, CallSide, CheckKind, EndReason, MediaPath, PeerStats, SnapshotCall, Verdict};
 
 pub const TITLE: &str = "twocans";
+pub const PEOPLE: &str = "People";
+pub const NETWORK: &str = "Network";
+pub const YOU_SECTION: &str = "Your link and profile";
+pub const DARK_THEME: &str = "Dark theme";
+pub const LIGHT_THEME: &str = "Light theme";
+pub const SEARCH: &str = "Search people or paste a link";
+pub const NOBODY_YET: &str = "Nobody here yet";
+pub const NOBODY_YET_BODY: &str = "Give somebody your link, or paste theirs into the field above.";
+pub const NOBODY_FOUND: &str = "Nobody of that name";
+pub const ADD_CONTACT: &str = "Add contact";
+pub const NAME: &str = "Name";
+pub const NAME_HINT: &str = "What you call them";
+pub const SAVE: &str = "Save";
+pub const BACK: &str = "Back";
+pub const MORE: &str = "More";
+pub const RENAME: &str = "Rename…";
+pub const BLOCK: &str = "Block";
+pub const UNBLOCK: &str = "Unblock";
+pub const BLOCKED: &str = "Blocked";
+pub const REMOVE: &str = "Remove…";
+pub const REMOVE_BODY: &str = "They leave your list of people; the calls you had stay in the history.";
+pub const REMOVE_NOW: &str = "Remove";
+pub const NOT_A_CONTACT: &str = "Not in your contacts";
+pub const ONLINE: &str = "Online";
+pub const OFFLINE: &str = "Not online just now";
+pub const LOOKING: &str = "Looking whether they are online…";
+pub const RETURN: &str = "Return to the call";
+pub const IN_CALL: &str = "In a call with you";
+pub const NO_CALLS: &str = "No calls yet";
+pub const NO_CALLS_BODY: &str = "Calls with them will be listed here.";
+pub const DISMISS: &str = "Dismiss";
 pub const YOUR_LINK: &str = "Your link";
 pub const LINK_HINT: &str = "Whoever has it can ring you. Nobody learns your address before you answer.";
 pub const COPY: &str = "Copy link";
 pub const COPIED: &str = "Copied";
 pub const STARTING: &str = "Going online";
 pub const NOT_CALLABLE: &str = "Not callable yet";
-pub const DIAL_TITLE: &str = "Call somebody";
-pub const DIAL_BODY: &str = "Paste the link that they gave you.";
-pub const DIAL_FIELD: &str = "twocans:…";
 pub const OWN_LINK: &str = "That is your own link.";
 pub const CALL: &str = "Call";
-pub const CONTACTS: &str = "Contacts";
 pub const INCOMING: &str = "Incoming call";
 pub const ANSWER: &str = "Answer";
 pub const DECLINE: &str = "Decline";
@@ -31,6 +59,23 @@ pub const THEY_ARE_MUTED: &str = "They are muted";
 pub const YOU: &str = "You";
 pub const THEY: &str = "They";
 pub const SAFETY_WORDS: &str = "Safety words: read them to each other; they differ only if somebody listens in";
+pub const QUALITY: &str = "Call quality";
+pub const ROUND_TRIP: &str = "Round trip";
+pub const JITTER: &str = "Jitter";
+pub const LOSS: &str = "Packet loss";
+pub const CODEC: &str = "Codec";
+pub const OPUS: &str = "Opus 48 kHz";
+pub const SENT_RECEIVED: &str = "Sent / received";
+pub const BUFFER: &str = "Jitter buffer";
+pub const MOUTH_TO_EAR: &str = "Mouth to ear";
+pub const MEASURING: &str = "…";
+pub const RUN_TEST: &str = "Run test";
+pub const TESTING: &str = "Testing…";
+pub const COPY_REPORT: &str = "Copy report";
+pub const NETWORK_BODY: &str = "Can others reach you, and how do your calls travel? The test takes a few seconds.";
+pub const NOT_TESTED: &str = "Not tested yet";
+pub const TODAY: &str = "Today";
+pub const YESTERDAY: &str = "Yesterday";
 
 pub fn callable(nodes: u32) -> String {
     match nodes {
@@ -51,7 +96,7 @@ pub fn phase(phase: CallPhase, side: CallSide) -> &'static str {
     match (phase, side) {
         (CallPhase::Dialing, _) => "Looking for them…",
         (CallPhase::Ringing, CallSide::Caller) => "It rings…",
-        (CallPhase::Ringing, CallSide::Callee) => "is calling you",
+        (CallPhase::Ringing, CallSide::Callee) => "Calling you",
         (CallPhase::Connecting, _) => "Connecting…",
         (CallPhase::Connected, _) => "",
         (CallPhase::Reconnecting, _) => "Connection interrupted, reconnecting…",
@@ -106,5 +151,107 @@ pub fn end(reason: EndReason, peer: &str, talked: Duration) -> (String, bool) {
         EndReason::FingerprintMismatch => {
             (format!("ALARM: the encryption was not set up by {peer}. The call was cut; ask them another way."), true)
         }
+    }
+}
+
+/// One past call in a list.
+pub fn past_call(outcome: Outcome, reason: EndReason, talked: Duration) -> String {
+    match (outcome, reason) {
+        (Outcome::Missed, _) => "Missed call".into(),
+        (Outcome::Outgoing, _) => format!("Outgoing call · {}", length(talked)),
+        (Outcome::Incoming, EndReason::Declined) if talked.is_zero() => "You declined".into(),
+        (Outcome::Incoming, _) if talked.is_zero() => "Incoming call, not connected".into(),
+        (Outcome::Incoming, _) => format!("Incoming call · {}", length(talked)),
+        (Outcome::Failed, EndReason::Declined) => "They declined".into(),
+        (Outcome::Failed, EndReason::Busy) => "They were in another call".into(),
+        (Outcome::Failed, EndReason::NoAnswer) => "They did not answer".into(),
+        (Outcome::Failed, EndReason::NotFound) => "They were not online".into(),
+        (Outcome::Failed, EndReason::HangUp | EndReason::Cancelled) => "You cancelled".into(),
+        (Outcome::Failed, EndReason::FingerprintMismatch) => "Cut: somebody was in the middle".into(),
+        (Outcome::Failed, _) => "The call did not get through".into(),
+    }
+}
+
+/// "42 s", "12 min 08 s", "1 h 05 min".
+pub fn length(talked: Duration) -> String {
+    let seconds = talked.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+pub const fn check(what: CheckKind) -> &'static str {
+    match what {
+        CheckKind::Dht => "Other nodes",
+        CheckKind::SuperPeers => "Super-peers",
+        CheckKind::Udp => "UDP",
+        CheckKind::PublicAddress => "Public address",
+        CheckKind::Nat => "Router (NAT)",
+        CheckKind::Ipv6 => "IPv6",
+        CheckKind::PortMapping => "Port mapping",
+        CheckKind::Devices => "Sound devices",
+        CheckKind::MicrophoneLevel => "Microphone",
+    }
+}
+
+/// The word, and how bad it is: 0 fine, 1 limited, 2 broken, 3 nobody knows.
+pub const fn verdict(verdict: Verdict) -> (&'static str, u8) {
+    match verdict {
+        Verdict::Fine => ("OK", 0),
+        Verdict::Warning => ("Limited", 1),
+        Verdict::Problem => ("Unavailable", 2),
+        Verdict::Unknown => ("Unknown", 3),
+    }
+}
+
+/// "In call · 04:12", or what the call waits for.
+pub fn in_call(call: &SnapshotCall, at: Instant) -> String {
+    match call.connected_at {
+        Some(since) => format!("In call · {}", timer(at.saturating_duration_since(since))),
+        None => phase(call.phase, call.side).to_owned(),
+    }
+}
+
+pub fn remove_title(who: &str) -> String {
+    format!("Remove {who}?")
+}
+
+pub fn rename_title(who: &str) -> String {
+    format!("Rename {who}")
+}
+
+pub fn kbps(tx: Option<u32>, rx: Option<u32>) -> String {
+    let kilo = |bps: Option<u32>| bps.map_or_else(|| "–".to_owned(), |bps| (bps / 1000).to_string());
+    format!("{} / {} kb/s", kilo(tx), kilo(rx))
+}
+
+pub fn milliseconds(ms: Option<f32>) -> String {
+    match ms {
+        Some(ms) if ms < 10.0 => format!("{ms:.1} ms"),
+        Some(ms) => format!("{ms:.0} ms"),
+        None => MEASURING.to_owned(),
+    }
+}
+
+pub fn percent(share: Option<f32>) -> String {
+    share.map_or_else(|| MEASURING.to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_as_precise_as_they_need_be() {
+        let said: Vec<String> = [42, 728, 3900].map(|seconds| length(Duration::from_secs(seconds))).into();
+        assert_eq!(said, ["42 s", "12 min 08 s", "1 h 05 min"]);
+    }
+
+    #[test]
+    fn errors_become_sentences() {
+        assert_eq!(sentence("no such device"), "No such device.");
+        assert_eq!(sentence("Really?"), "Really?");
     }
 }

@@ -550,8 +550,9 @@ impl Desk {
     /// The voice thread and the devices, if they do not run already.
     pub(super) fn start_sound(&mut self) -> Result<(), Failure> {
         if self.sound.is_none() {
-            let (voice_news, desk) = (self.voice_news.clone(), self.inbox.clone());
-            let sound = Sound::start(&self.options.audio, self.microphone(), self.deafened, voice_news, desk)?;
+            let (voice_news, desk, levels) =
+                (self.voice_news.clone(), self.inbox.clone(), self.backstage.levels.clone());
+            let sound = Sound::start(&self.options.audio, self.microphone(), self.deafened, levels, voice_news, desk)?;
             self.sound = Some(sound);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What each command does.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -48,7 +49,7 @@ impl Desk {
                 self.looked_at = person.zip(rendezvous).map(|(person, rendezvous)| rendezvous.prepare(person));
                 Ok(Reply::Done)
             }
-            CommandKind::ListContacts => Ok(Reply::Contacts(self.contacts.clone())),
+            CommandKind::ListContacts => Ok(Reply::Contacts(self.contacts.to_vec())),
             CommandKind::AddContact { link, name } => self.add_contact(link, name).await,
             CommandKind::RenameContact { person, name } => {
                 let changed = self.store.rename(person, name).await;
@@ -58,7 +59,6 @@ impl Desk {
                 let changed = self.store.remove(person).await;
                 if changed.is_ok() {
                     self.switchboard.set_known(person, false);
-                    self.switchboard.set_blocked(person, false);
                 }
                 self.after_change(changed).await
             }
@@ -66,9 +66,16 @@ impl Desk {
                 let changed = self.store.set_blocked(person, blocked).await;
                 if changed.is_ok() {
                     self.switchboard.set_blocked(person, blocked);
+                    let all = Arc::make_mut(&mut self.blocked);
+                    if blocked {
+                        all.insert(person)
+                    } else {
+                        all.remove(&person)
+                    };
                 }
                 self.after_change(changed).await
             }
+            CommandKind::SetPreference { key, value } => self.set_preference(key, value).await,
             CommandKind::ListHistory { limit } => self.store.history(limit).await.map(Reply::History).map_err(stored),
             CommandKind::Shutdown => {
                 self.stopping = true;
@@ -112,6 +119,16 @@ impl Desk {
             live.invite = Some(invite);
         }
         Ok(call)
+    }
+
+    async fn set_preference(&mut self, key: String, value: Option<String>) -> CommandResult {
+        self.store.set_setting(key.clone(), value.clone()).await.map_err(stored)?;
+        let all = Arc::make_mut(&mut self.preferences);
+        match value {
+            Some(value) => all.insert(key, value),
+            None => all.remove(&key),
+        };
+        Ok(Reply::Done)
     }
 
     fn set_muted(&mut self, muted: bool) -> CommandResult {
@@ -227,7 +244,7 @@ impl Desk {
 
     async fn after_change(&mut self, changed: Result<(), StoreError>) -> CommandResult {
         changed.map_err(stored)?;
-        self.contacts = self.store.contacts().await.map_err(stored)?;
+        self.contacts = Arc::new(self.store.contacts().await.map_err(stored)?);
         Ok(Reply::Done)
     }
 

@@ -11,7 +11,7 @@ mod foreign;
 mod reconnecting;
 mod reports;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,7 +130,10 @@ pub(super) struct Desk {
     foreign: BTreeMap<CallId, Foreign>,
     sessions: BTreeMap<SessionId, CallId>,
     next_session: u64,
-    contacts: Vec<Contact>,
+    /// Shared with every snapshot; replaced as a whole.
+    contacts: Arc<Vec<Contact>>,
+    blocked: Arc<BTreeSet<Person>>,
+    preferences: Arc<BTreeMap<String, String>>,
 
     sound: Option<Sound>,
     /// When this process's microphone file began.
@@ -170,7 +173,9 @@ pub(super) async fn run(furniture: Furniture) {
         Some((rendezvous, events)) => (Some(rendezvous), Some(events)),
         None => (None, None),
     };
-    let contacts = store.contacts().await.unwrap_or_default();
+    let contacts = Arc::new(store.contacts().await.unwrap_or_default());
+    let blocked = Arc::new(store.blocked().await.unwrap_or_default());
+    let preferences = Arc::new(store.settings().await.unwrap_or_default());
     let relay_service = RelayService::new(&options.network);
     let mut desk = Desk {
         switchboard: Switchboard::new(me.clone(), crate::call::Limits::default()),
@@ -186,6 +191,8 @@ pub(super) async fn run(furniture: Furniture) {
         sessions: BTreeMap::new(),
         next_session: 1,
         contacts,
+        blocked,
+        preferences,
         sound: None,
         mic_t0: None,
         muted: false,
@@ -209,9 +216,11 @@ pub(super) async fn run(furniture: Furniture) {
     };
     desk.watch_network();
     desk.switchboard.set_clock(unix_now_s().unsigned_abs(), Instant::now());
-    for contact in &desk.contacts {
+    for contact in desk.contacts.iter() {
         desk.switchboard.set_known(contact.person, true);
-        desk.switchboard.set_blocked(contact.person, contact.blocked);
+    }
+    for person in desk.blocked.iter() {
+        desk.switchboard.set_blocked(*person, true);
     }
     for failure in first_failures {
         desk.emit(Event::Failed(failure));
@@ -378,6 +387,8 @@ impl Desk {
             talk_key: self.talk_key == Some(true),
             deafened: self.deafened,
             contacts: self.contacts.clone(),
+            blocked: self.blocked.clone(),
+            preferences: self.preferences.clone(),
             network: self.network.clone(),
         }
     }

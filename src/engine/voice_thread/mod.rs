@@ -10,12 +10,14 @@ mod echo;
 mod ends;
 mod played;
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver as CommandReceiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::Levels;
 use crate::audio::Wake;
 use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, PayloadKind};
 use crate::link::Link;
@@ -152,11 +154,12 @@ pub(super) struct VoiceThread {
 }
 
 impl VoiceThread {
-    pub fn spawn(encoder: Encoder, news: mpsc::Sender<VoiceNews>) -> std::io::Result<Self> {
+    /// `levels` follow what is heard and said.
+    pub fn spawn(encoder: Encoder, levels: Arc<Levels>, news: mpsc::Sender<VoiceNews>) -> std::io::Result<Self> {
         let (commands, queue) = sync_channel(COMMAND_QUEUE);
         let thread = std::thread::Builder::new().name("voice".into()).spawn(move || {
             raise_priority();
-            VoiceLoop::new(encoder, queue, news).run();
+            VoiceLoop::new(encoder, levels, queue, news).run();
         })?;
         let wake = Wake::thread(thread.thread().clone());
         Ok(Self { commands: Some(commands), thread: Some(thread), wake })
@@ -206,11 +209,17 @@ struct VoiceLoop {
     echo: Option<Box<EchoLine>>,
     mic_level: LevelMeter,
     speaker_level: LevelMeter,
+    levels: Arc<Levels>,
     next_report: Instant,
 }
 
 impl VoiceLoop {
-    fn new(encoder: Encoder, queue: CommandReceiver<VoiceCommand>, news: mpsc::Sender<VoiceNews>) -> Self {
+    fn new(
+        encoder: Encoder,
+        levels: Arc<Levels>,
+        queue: CommandReceiver<VoiceCommand>,
+        news: mpsc::Sender<VoiceNews>,
+    ) -> Self {
         Self {
             queue,
             news,
@@ -229,6 +238,7 @@ impl VoiceLoop {
             echo: None,
             mic_level: LevelMeter::new(),
             speaker_level: LevelMeter::new(),
+            levels,
             next_report: Instant::now() + REPORT_EVERY,
         }
     }
@@ -238,9 +248,11 @@ impl VoiceLoop {
             self.hear_what_was_played();
             self.capture();
             self.play();
+            self.levels.set(self.mic_level.dbfs(), self.speaker_level.dbfs());
             self.report();
             std::thread::park_timeout(PARK);
         }
+        self.levels.fall_silent();
     }
 
     /// `false` once the engine has let go of the thread.

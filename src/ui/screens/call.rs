@@ -1,38 +1,76 @@
 //! A call in whatever state it is, with its controls.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use eframe::egui::{Align, Label, Layout, Panel, RichText, Sense, Stroke, Ui, vec2};
+use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, RichText, Sense, Stroke, Ui, vec2};
+use lucide_icons::Icon;
 
-use crate::engine::{CallPhase, CommandKind, EndReason, PeerStats, Snapshot, SnapshotCall};
+use super::quality::quality;
+
+use crate::engine::{CallPhase, CommandKind, EndReason, Levels, Snapshot, SnapshotCall};
 use crate::ui::app::App;
-use crate::ui::icons::{self, Icon};
 use crate::ui::theme::{Type, palette, space};
-use crate::ui::widgets::{Kind, call_control, label, meter, paint_avatar, pill, timer};
+use crate::ui::widgets::{
+    Kind, button, call_control, icon_button, label, meter, paint_avatar, paint_icon, pill, timer,
+};
 use crate::ui::words;
 
+/// The meters move this often.
+const METER_EVERY: Duration = Duration::from_millis(50);
+/// The quality card has room beside the portrait from this width on.
+const ROOM_FOR_QUALITY: f32 = 640.0;
+
 pub fn call(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Instant) {
-    let header = Panel::top("call header").resizable(false).show_separator_line(false);
-    header.show(ui, |ui| facts(ui, call));
-    let footer = Panel::bottom("call controls").resizable(false).show_separator_line(false);
+    let clear = || Frame::new().inner_margin(Margin::symmetric(20, 0));
+    let header = Panel::top("call header").resizable(false).show_separator_line(false).frame(clear());
+    header.show(ui, |ui| facts(app, ui, call));
+    let footer = Panel::bottom("call controls").resizable(false).show_separator_line(false).frame(clear());
     footer.show(ui, |ui| controls(app, ui, now, call));
+    if call.connected_at.is_some() && ui.available_width() >= ROOM_FOR_QUALITY {
+        let frame = Frame::new().inner_margin(Margin { left: 0, right: 20, top: 8, bottom: 0 });
+        let aside =
+            Panel::right("call quality").exact_size(236.0).resizable(false).show_separator_line(false).frame(frame);
+        aside.show(ui, |ui| quality(app, ui, call));
+    }
     ui.with_layout(Layout::top_down(Align::Center), |ui| portrait(app, ui, now, call, at));
 }
 
-fn facts(ui: &mut Ui, call: &SnapshotCall) {
+/// A call goes on behind what is looked at.
+pub fn return_to_call(app: &mut App, ui: &mut Ui, call: &SnapshotCall, at: Instant) {
+    let palette = palette(ui.ctx());
+    let frame = Frame::new().fill(palette.success_weak).inner_margin(Margin::symmetric(20, 6));
+    Panel::top("running call").resizable(false).show_separator_line(false).frame(frame).show(ui, |ui| {
+        let row = vec2(ui.available_width(), 36.0);
+        ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
+            if button(ui, Some(Icon::PhoneCall), words::RETURN, Kind::Success).clicked() {
+                app.choose(call.peer);
+                app.at_call = true;
+            }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let text = format!("{} · {}", call.peer_name(), words::in_call(call, at));
+                ui.add(Label::new(RichText::new(text).font(Type::Strong.font()).color(palette.success)).truncate());
+            });
+        });
+    });
+}
+
+fn facts(app: &mut App, ui: &mut Ui, call: &SnapshotCall) {
     let palette = palette(ui.ctx());
     ui.add_space(space::M);
     ui.horizontal_wrapped(|ui| {
+        if icon_button(ui, Icon::ArrowLeft, words::BACK, 24.0).clicked() {
+            app.at_call = false;
+        }
         let Some(path) = &call.path else { return };
         pill(ui, Some(Icon::Lock), words::ENCRYPTED, palette.success, palette.success_weak);
         pill(ui, Some(Icon::Route), &words::path(path), palette.text2, palette.chip);
         if let Some((text, worry)) = call.stats.as_ref().and_then(words::quality) {
             let (ink, fill) =
                 if worry { (palette.warn, palette.warn_weak) } else { (palette.success, palette.success_weak) };
-            pill(ui, None, &text, ink, fill);
+            pill(ui, Some(Icon::Signal), &text, ink, fill);
         }
         if call.peer_muted {
-            pill(ui, Some(Icon::MicrophoneOff), words::THEY_ARE_MUTED, palette.text2, palette.chip);
+            pill(ui, Some(Icon::MicOff), words::THEY_ARE_MUTED, palette.text2, palette.chip);
         }
     });
 }
@@ -44,9 +82,8 @@ fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Ins
     ui.add_space(((ui.available_height() - 380.0) / 2.0).max(space::S));
 
     let (rect, _) = ui.allocate_exact_size(vec2(176.0, 160.0), Sense::hover());
-    let heard = call.stats.as_ref().and_then(|stats| stats.speaker_dbfs);
-    if let Some(level) = heard.filter(|_| connected) {
-        let glow = ((level + 60.0) / 60.0).clamp(0.0, 1.0);
+    if connected {
+        let glow = ((app.levels().speaker_dbfs() + 60.0) / 60.0).clamp(0.0, 1.0);
         ui.painter().circle_filled(rect.center(), 66.0 + 14.0 * glow, palette.success.gamma_multiply(0.16));
     }
     paint_avatar(ui.painter(), rect.center(), 124.0, &name, call.peer_seed(), palette.on_fill);
@@ -68,7 +105,8 @@ fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Ins
     }
     if connected {
         ui.add_space(space::L);
-        meters(ui, now.muted, call.stats.as_ref());
+        meters(ui, now.muted || now.deafened, app.levels());
+        ui.ctx().request_repaint_after(METER_EVERY);
     }
     if !app.safety_words.is_empty() {
         ui.add_space(space::L);
@@ -78,18 +116,18 @@ fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Ins
     }
 }
 
-fn meters(ui: &mut Ui, muted: bool, stats: Option<&PeerStats>) {
+fn meters(ui: &mut Ui, muted: bool, levels: &Levels) {
     const WIDTH: f32 = 290.0;
     let palette = palette(ui.ctx());
-    let own = if muted { (Icon::MicrophoneOff, palette.danger) } else { (Icon::Microphone, palette.text2) };
+    let own = if muted { (Icon::MicOff, palette.danger) } else { (Icon::Mic, palette.text2) };
     let rows = [
-        (words::THEY, (Icon::Speaker, palette.text2), stats.and_then(|stats| stats.speaker_dbfs)),
-        (words::YOU, own, stats.and_then(|stats| stats.mic_dbfs).filter(|_| !muted)),
+        (words::THEY, (Icon::Volume2, palette.text2), Some(levels.speaker_dbfs())),
+        (words::YOU, own, Some(levels.mic_dbfs()).filter(|_| !muted)),
     ];
     for (name, (icon, ink), level) in rows {
         ui.allocate_ui_with_layout(vec2(WIDTH, 20.0), Layout::left_to_right(Align::Center), |ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
-            icons::paint(ui.painter(), rect.center(), icon, 15.0, ink);
+            paint_icon(ui.painter(), rect.center(), icon, 15.0, ink);
             let (rect, _) = ui.allocate_exact_size(vec2(44.0, 18.0), Sense::hover());
             let left = eframe::egui::Align2::LEFT_CENTER;
             ui.painter().text(rect.left_center(), left, name, Type::Small.font(), palette.text2);
@@ -107,22 +145,19 @@ fn controls(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall) {
         let width = count * 80.0 + (count - 1.0) * space::S + gap;
         ui.add_space(((ui.available_width() - width) / 2.0).max(0.0));
         if talking {
-            let (icon, name, kind) = if now.muted {
-                (Icon::MicrophoneOff, words::UNMUTE, Kind::On)
-            } else {
-                (Icon::Microphone, words::MUTE, Kind::Soft)
-            };
+            let (icon, name, kind) =
+                if now.muted { (Icon::MicOff, words::UNMUTE, Kind::On) } else { (Icon::Mic, words::MUTE, Kind::Soft) };
             if call_control(ui, icon, name, kind).clicked() {
                 app.send(CommandKind::SetMuted { muted: !now.muted });
             }
             let (name, kind) = if now.deafened { (words::UNDEAFEN, Kind::On) } else { (words::DEAFEN, Kind::Soft) };
-            if call_control(ui, Icon::Speaker, name, kind).clicked() {
+            if call_control(ui, Icon::Volume2, name, kind).clicked() {
                 app.send(CommandKind::SetDeafened { deafened: !now.deafened });
             }
             ui.add_space(space::XL);
         }
         let name = if talking { words::HANG_UP } else { words::CANCEL };
-        if call_control(ui, Icon::PhoneDown, name, Kind::Danger).clicked() {
+        if call_control(ui, Icon::PhoneOff, name, Kind::Danger).clicked() {
             app.send(CommandKind::HangUp { call: call.call, reason: EndReason::HangUp });
         }
     });

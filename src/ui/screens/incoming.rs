@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use eframe::egui::{Align, Context, Frame, Id, Layout, Modal, Sense, Stroke, vec2};
+use lucide_icons::Icon;
 
 use crate::engine::{CommandKind, SnapshotCall, name_of_nameless};
 use crate::ui::app::App;
-use crate::ui::icons::Icon;
 use crate::ui::theme::{Type, palette, radius, space};
 use crate::ui::widgets::{Kind, call_control, label, paint_avatar, pill};
 use crate::ui::words;
@@ -26,7 +26,7 @@ pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
     Modal::new(Id::new("incoming")).backdrop_color(palette.scrim).frame(frame).show(ctx, |ui| {
         ui.set_width(300.0);
         ui.with_layout(Layout::top_down(Align::Center), |ui| {
-            pill(ui, Some(Icon::Phone), words::INCOMING, palette.success, palette.success_weak);
+            pill(ui, Some(Icon::PhoneIncoming), words::INCOMING, palette.success, palette.success_weak);
             let (rect, _) = ui.allocate_exact_size(vec2(200.0, 168.0), Sense::hover());
             let time = ui.input(|input| input.time) as f32;
             for ring in 0..3_u8 {
@@ -41,11 +41,11 @@ pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
             ui.horizontal(|ui| {
                 ui.add_space((ui.available_width() - 2.0 * 80.0 - space::XXL) / 2.0);
                 ui.spacing_mut().item_spacing.x = space::XXL;
-                if call_control(ui, Icon::PhoneDown, words::DECLINE, Kind::Danger).clicked() {
+                if call_control(ui, Icon::PhoneOff, words::DECLINE, Kind::Danger).clicked() {
                     app.send(CommandKind::Decline { call: call.call });
                 }
                 if call_control(ui, Icon::Phone, words::ANSWER, Kind::Success).clicked() {
-                    app.send(CommandKind::Answer { call: call.call });
+                    app.answer(call);
                 }
             });
         });

@@ -1,11 +1,20 @@
-//! What the window shows: yourself, and a call or the way to start one.
+//! What the window shows.
 
 mod call;
-mod dial;
+mod conversation;
 mod incoming;
+mod network;
+mod people;
+mod quality;
+mod rail;
+mod sheet;
 mod you;
 
-pub use call::call;
-pub use dial::dial;
+pub use call::{call, return_to_call};
+pub use conversation::conversation;
 pub use incoming::incoming;
+pub use network::network;
+pub use people::people;
+pub use rail::rail;
+pub use sheet::sheet;
 pub use you::you;

@@ -1,0 +1,124 @@
+//! One person: whether they are there, a way to call them, and the calls there were.
+
+use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, Popup, RichText, ScrollArea, Sense, Ui, vec2};
+use lucide_icons::Icon;
+
+use super::people::icon_of;
+use super::sheet::suggested_name;
+use crate::base::Person;
+use crate::engine::{CommandKind, Snapshot};
+use crate::ui::app::{App, Sheet};
+use crate::ui::theme::{Type, palette, radius, space};
+use crate::ui::view::{Clock, Line, Row, days, rows};
+use crate::ui::widgets::{Kind, button, emptiness, icon_button, label, paint_avatar, pill};
+use crate::ui::words;
+
+pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, back: bool) {
+    let palette = palette(ui.ctx());
+    let Some(row) = rows(now, &app.history, "").into_iter().find(|row| row.person == person) else {
+        // Just added: the address book follows in a moment, or what is wrong with it.
+        return notice(app, ui);
+    };
+    app.look_at(person);
+    let frame = Frame::new().fill(palette.canvas).inner_margin(Margin::symmetric(20, 0));
+    let panel = Panel::top("conversation header").exact_size(64.0).resizable(false).frame(frame);
+    panel.show(ui, |ui| ui.horizontal_centered(|ui| header(app, ui, &row, back)));
+    notice(app, ui);
+    let clock = Clock::now();
+    let days = days(&app.history, person, &clock);
+    Frame::new().inner_margin(Margin::symmetric(20, 0)).show(ui, |ui| {
+        if days.is_empty() {
+            ui.add_space(ui.available_height() * 0.3);
+            return emptiness(ui, Icon::Phone, words::NO_CALLS, words::NO_CALLS_BODY);
+        }
+        ScrollArea::vertical().auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 6.0;
+            for (day, lines) in &days {
+                ui.add_space(space::L);
+                ui.vertical_centered(|ui| label(ui, day, Type::Caption, palette.text3));
+                for line in lines {
+                    past_call(ui, line, &clock);
+                }
+            }
+            ui.add_space(space::L);
+        });
+    });
+}
+
+fn header(app: &mut App, ui: &mut Ui, row: &Row, back: bool) {
+    let palette = palette(ui.ctx());
+    if back && icon_button(ui, Icon::ArrowLeft, words::BACK, 36.0).clicked() {
+        app.choose(None);
+    }
+    let (rect, _) = ui.allocate_exact_size(vec2(38.0, 38.0), Sense::hover());
+    paint_avatar(ui.painter(), rect.center(), 38.0, &row.name, row.person.as_bytes(), palette.on_fill);
+    ui.add_space(space::XS);
+    let known = app.looked_up.filter(|known| known.person == row.person).and_then(|known| known.online);
+    let (state, ink) = match known {
+        _ if row.in_call => (words::IN_CALL, palette.success),
+        _ if row.blocked => (words::BLOCKED, palette.danger),
+        Some(true) => (words::ONLINE, palette.success),
+        Some(false) => (words::OFFLINE, palette.text2),
+        None => (words::LOOKING, palette.text2),
+    };
+    let state = if row.is_contact { state.to_owned() } else { format!("{} · {state}", words::NOT_A_CONTACT) };
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        more(app, ui, row);
+        if !row.is_contact && icon_button(ui, Icon::UserRoundPlus, words::ADD_CONTACT, 36.0).clicked() {
+            app.sheet = Some(Sheet::Add { link: row.link.clone(), name: suggested_name(&row.link) });
+        }
+        if !row.in_call && !row.blocked && button(ui, Some(Icon::Phone), words::CALL, Kind::Success).clicked() {
+            app.dial(row.link.clone());
+        }
+        ui.with_layout(Layout::top_down(Align::Min), |ui| {
+            ui.spacing_mut().item_spacing.y = 1.0;
+            ui.add_space((ui.available_height() - 36.0).max(0.0) / 2.0);
+            ui.add(Label::new(RichText::new(&row.name).font(Type::Heading.font()).color(palette.text)).truncate());
+            ui.add(Label::new(RichText::new(state).font(Type::Small.font()).color(ink)).truncate());
+        });
+    });
+}
+
+fn more(app: &mut App, ui: &mut Ui, row: &Row) {
+    let button = icon_button(ui, Icon::EllipsisVertical, words::MORE, 36.0);
+    Popup::menu(&button).show(|ui| {
+        if row.is_contact && ui.button(words::RENAME).clicked() {
+            app.sheet = Some(Sheet::Rename { person: row.person, name: row.name.clone() });
+        }
+        if ui.button(if row.blocked { words::UNBLOCK } else { words::BLOCK }).clicked() {
+            app.send(CommandKind::SetBlocked { person: row.person, blocked: !row.blocked });
+        }
+        if row.is_contact && ui.button(words::REMOVE).clicked() {
+            app.sheet = Some(Sheet::Remove { person: row.person, name: row.name.clone() });
+        }
+    });
+}
+
+/// How the last call ended or what went wrong, until it is put away.
+pub fn notice(app: &mut App, ui: &mut Ui) {
+    let Some((text, worry)) = app.notice.clone() else { return };
+    let palette = palette(ui.ctx());
+    let (ink, fill) = if worry { (palette.warn, palette.warn_weak) } else { (palette.text2, palette.chip) };
+    Frame::new().inner_margin(Margin { left: 20, right: 20, top: 12, bottom: 0 }).show(ui, |ui| {
+        let inside = Frame::new().fill(fill).corner_radius(radius::CARD).inner_margin(Margin::symmetric(16, 6));
+        inside.show(ui, |ui| {
+            let row = vec2(ui.available_width(), 32.0);
+            ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
+                if icon_button(ui, Icon::X, words::DISMISS, 28.0).clicked() {
+                    app.notice = None;
+                }
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    ui.add(Label::new(RichText::new(text).font(Type::Small.font()).color(ink)).wrap());
+                });
+            });
+        });
+    });
+}
+
+fn past_call(ui: &mut Ui, line: &Line, clock: &Clock) {
+    let palette = palette(ui.ctx());
+    let (icon, worry) = icon_of(line.outcome);
+    let (ink, fill) = if worry { (palette.danger, palette.danger_weak) } else { (palette.text2, palette.surface) };
+    let text = format!("{} · {}", line.text, clock.time(line.started_unix_s));
+    ui.vertical_centered(|ui| pill(ui, Some(icon), &text, ink, fill));
+}

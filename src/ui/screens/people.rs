@@ -1,0 +1,193 @@
+//! Everybody: the address book and whoever called. The field above also takes a link.
+
+use std::time::Instant;
+
+use eframe::egui::{
+    Align, Frame, Key, Label, Margin, Response, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui,
+    WidgetInfo, WidgetType, pos2, vec2,
+};
+use lucide_icons::Icon;
+
+use super::sheet::suggested_name;
+use crate::engine::{Snapshot, SnapshotCall};
+use crate::identity::Link;
+use crate::ui::app::{App, Section, Sheet};
+use crate::ui::theme::{Type, palette, radius, space};
+use crate::ui::view::{Clock, Outcome, Row, rows};
+use crate::ui::widgets::{Kind, button, card, cut, emptiness, label, paint_avatar, paint_icon};
+use crate::ui::words;
+
+const ROW: f32 = 62.0;
+
+pub fn people(app: &mut App, ui: &mut Ui, now: &Snapshot, call: Option<&SnapshotCall>, at: Instant) {
+    let palette = palette(ui.ctx());
+    let link = pasted(&app.search, now);
+    let mut entered = false;
+    Frame::new().inner_margin(Margin { left: 16, right: 12, top: 14, bottom: 8 }).show(ui, |ui| {
+        label(ui, words::PEOPLE, Type::Title, palette.text);
+        ui.add_space(space::XS);
+        entered = field(app, ui);
+        match &link {
+            Some(Ok(link)) => stranger(app, ui, now, link),
+            Some(Err(why)) => {
+                ui.add(Label::new(RichText::new(why).font(Type::Small.font()).color(palette.danger)).wrap());
+            }
+            None => {}
+        }
+    });
+    let search = if link.is_some() { String::new() } else { app.search.clone() };
+    let rows = rows(now, &app.history, &search);
+    match (&link, rows.first()) {
+        (Some(Ok(link)), _) if entered => return app.dial(link.clone()),
+        (None, Some(first)) if entered => app.choose(Some(first.person)),
+        _ => {}
+    }
+    if rows.is_empty() {
+        ui.add_space(space::XXL);
+        let (title, body) = match search.as_str() {
+            "" => (words::NOBODY_YET, words::NOBODY_YET_BODY),
+            _ => (words::NOBODY_FOUND, ""),
+        };
+        return emptiness(ui, Icon::UsersRound, title, body);
+    }
+    let clock = Clock::now();
+    ui.spacing_mut().item_spacing.y = 2.0;
+    ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW, rows.len(), |ui, shown| {
+        for person in rows.get(shown).unwrap_or_default() {
+            let talk = call.filter(|call| call.peer == Some(person.person));
+            if row(app, ui, person, talk, &clock, at).clicked() {
+                app.choose(Some(person.person));
+                app.at_call = talk.is_some();
+            }
+        }
+    });
+}
+
+/// What was typed, if it is to be a link: the link, or what is wrong with it.
+fn pasted(text: &str, now: &Snapshot) -> Option<Result<Link, String>> {
+    let text = text.trim();
+    let meant = text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("twocans:"));
+    match text.parse::<Link>() {
+        Ok(link) if Some(link.person) == now.me => Some(Err(words::OWN_LINK.to_owned())),
+        Ok(link) => Some(Ok(link)),
+        Err(why) => meant.then(|| Err(words::sentence(&why.to_string()))),
+    }
+}
+
+/// True when Enter was pressed in it.
+fn field(app: &mut App, ui: &mut Ui) -> bool {
+    let palette = palette(ui.ctx());
+    let frame = Frame::new()
+        .fill(palette.canvas)
+        .stroke(Stroke::new(1.0, palette.border))
+        .corner_radius(radius::CONTROL)
+        .inner_margin(Margin::symmetric(10, 0));
+    let edit = frame.show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.set_height(34.0);
+            let (rect, _) = ui.allocate_exact_size(vec2(16.0, 34.0), Sense::hover());
+            paint_icon(ui.painter(), rect.center(), Icon::Search, 15.0, palette.text3);
+            let hint = RichText::new(words::SEARCH).font(Type::Small.font()).color(palette.text3);
+            let edit = TextEdit::singleline(&mut app.search)
+                .frame(Frame::NONE)
+                .margin(Margin::ZERO)
+                .min_size(vec2(0.0, 34.0))
+                .vertical_align(Align::Center)
+                .hint_text(hint)
+                .font(Type::Body.font())
+                .desired_width(f32::INFINITY);
+            ui.add(edit)
+        })
+        .inner
+    });
+    let (rect, edit) = (edit.response.rect, edit.inner);
+    edit.widget_info(|| WidgetInfo::labeled(WidgetType::TextEdit, true, words::SEARCH));
+    if edit.has_focus() {
+        let ring = Stroke::new(2.0, palette.accent);
+        ui.painter().rect_stroke(rect, f32::from(radius::CONTROL), ring, StrokeKind::Inside);
+    }
+    if std::mem::take(&mut app.focus_search) {
+        edit.request_focus();
+    }
+    edit.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter))
+}
+
+/// Somebody whose link was pasted.
+fn stranger(app: &mut App, ui: &mut Ui, now: &Snapshot, link: &Link) {
+    let palette = palette(ui.ctx());
+    let contact = now.contacts.iter().find(|contact| contact.person == link.person);
+    let name = contact.and_then(|contact| contact.name.clone()).unwrap_or_else(|| suggested_name(link));
+    app.look_at(link.person);
+    card(ui).fill(palette.raised).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        let shown = if name.is_empty() { link.person.abbreviated() } else { name.clone() };
+        ui.horizontal(|ui| {
+            let (rect, _) = ui.allocate_exact_size(vec2(32.0, 32.0), Sense::hover());
+            paint_avatar(ui.painter(), rect.center(), 32.0, &shown, link.person.as_bytes(), palette.on_fill);
+            ui.add(Label::new(RichText::new(&shown).font(Type::Strong.font()).color(palette.text)).truncate());
+        });
+        ui.horizontal(|ui| {
+            if button(ui, Some(Icon::Phone), words::CALL, Kind::Success).clicked() {
+                app.dial(link.clone());
+            }
+            if contact.is_none() && button(ui, Some(Icon::UserRoundPlus), words::ADD_CONTACT, Kind::Soft).clicked() {
+                app.sheet = Some(Sheet::Add { link: link.clone(), name });
+            }
+        });
+    });
+}
+
+fn row(app: &App, ui: &mut Ui, row: &Row, talk: Option<&SnapshotCall>, clock: &Clock, at: Instant) -> Response {
+    let palette = palette(ui.ctx());
+    let on = app.chosen == Some(row.person) && app.section == Section::People;
+    let (full, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    let rect = full.shrink2(vec2(8.0, 1.0));
+    let t = ui.ctx().animate_bool_responsive(response.id, response.hovered());
+    let ground = if on { palette.accent_weak } else { palette.surface.lerp_to_gamma(palette.hover, t) };
+    ui.painter().rect_filled(rect, f32::from(radius::CONTROL), ground);
+    if response.has_focus() {
+        let ring = Stroke::new(2.0, palette.accent);
+        ui.painter().rect_stroke(rect, f32::from(radius::CONTROL), ring, StrokeKind::Inside);
+    }
+    let avatar = pos2(rect.left() + 30.0, rect.center().y);
+    paint_avatar(ui.painter(), avatar, 40.0, &row.name, row.person.as_bytes(), palette.on_fill);
+
+    let left = rect.left() + 62.0;
+    let when = row.last.as_ref().map_or_else(String::new, |line| clock.brief(line.started_unix_s));
+    let when = ui.painter().layout_no_wrap(when, Type::Small.font(), palette.text3);
+    let until = rect.right() - 10.0 - when.size().x;
+    ui.painter().galley(pos2(until, rect.top() + 12.0), when, palette.text3);
+    let name = cut(ui, &row.name, Type::Strong, palette.text, until - left - 10.0);
+    ui.painter().galley(pos2(left, rect.top() + 10.0), name, palette.text);
+
+    let (icon, text, ink) = match (talk, &row.last) {
+        (Some(talk), _) => (Some(Icon::PhoneCall), words::in_call(talk, at), palette.success),
+        (None, _) if row.blocked => (Some(Icon::Ban), words::BLOCKED.to_owned(), palette.text3),
+        (None, Some(line)) => {
+            let (icon, worry) = icon_of(line.outcome);
+            (Some(icon), line.text.clone(), if worry { palette.danger } else { palette.text2 })
+        }
+        (None, None) => (None, words::NO_CALLS.to_owned(), palette.text3),
+    };
+    let indent = if let Some(icon) = icon {
+        paint_icon(ui.painter(), pos2(left + 7.0, rect.top() + 41.0), icon, 13.0, ink);
+        20.0
+    } else {
+        0.0
+    };
+    let line = cut(ui, &text, Type::Small, ink, rect.right() - left - indent - 10.0);
+    ui.painter().galley(pos2(left + indent, rect.top() + 33.0), line, ink);
+    response
+        .widget_info(|| WidgetInfo::selected(WidgetType::SelectableLabel, true, on, format!("{}, {text}", row.name)));
+    response
+}
+
+/// The picture of a past call, and whether it is one to notice.
+pub fn icon_of(outcome: Outcome) -> (Icon, bool) {
+    match outcome {
+        Outcome::Outgoing => (Icon::PhoneOutgoing, false),
+        Outcome::Incoming => (Icon::PhoneIncoming, false),
+        Outcome::Missed => (Icon::PhoneMissed, true),
+        Outcome::Failed => (Icon::PhoneOff, false),
+    }
+}

@@ -1,0 +1,101 @@
+//! Past calls, as they are shown.
+
+use super::Clock;
+use crate::base::Person;
+use crate::engine::{EndReason, HistoryEntry};
+use crate::ui::words;
+
+/// What a past call was to the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Outgoing,
+    Incoming,
+    /// They called, and nobody answered.
+    Missed,
+    /// We called, and it came to nothing.
+    Failed,
+}
+
+/// One past call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub outcome: Outcome,
+    /// "Outgoing call · 12 min", "Missed call", "They did not answer".
+    pub text: String,
+    pub started_unix_s: i64,
+}
+
+impl Line {
+    pub fn of(entry: &HistoryEntry) -> Self {
+        let talked = !entry.talked.is_zero();
+        let missed = !entry.outgoing && matches!(entry.reason, EndReason::Cancelled | EndReason::NoAnswer);
+        let outcome = match (entry.outgoing, talked) {
+            (true, true) => Outcome::Outgoing,
+            (true, false) => Outcome::Failed,
+            (false, false) if missed => Outcome::Missed,
+            (false, _) => Outcome::Incoming,
+        };
+        let text = words::past_call(outcome, entry.reason, entry.talked);
+        Self { outcome, text, started_unix_s: entry.started_unix_s }
+    }
+}
+
+/// The calls with `person`, oldest day first, each day under its heading.
+pub fn days(history: &[HistoryEntry], person: Person, clock: &Clock) -> Vec<(String, Vec<Line>)> {
+    let mut days: Vec<(String, Vec<Line>)> = Vec::new();
+    for entry in history.iter().rev().filter(|entry| entry.person == person) {
+        let heading = clock.day(clock.date(entry.started_unix_s));
+        match days.last_mut() {
+            Some((last, lines)) if *last == heading => lines.push(Line::of(entry)),
+            _ => days.push((heading, vec![Line::of(entry)])),
+        }
+    }
+    days
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::CallId;
+
+    pub fn entry(person: u8, started_unix_s: i64, outgoing: bool, talked_s: u64, reason: EndReason) -> HistoryEntry {
+        HistoryEntry {
+            call: CallId::from_bytes([person; 16]),
+            person: Person::from_bytes([person; 32]),
+            name: None,
+            outgoing,
+            started_unix_s,
+            talked: Duration::from_secs(talked_s),
+            reason,
+        }
+    }
+
+    #[test]
+    fn a_call_is_missed_only_if_they_called_and_nobody_took_it() {
+        let outcome = |outgoing, talked_s, reason| Line::of(&entry(1, 0, outgoing, talked_s, reason)).outcome;
+        assert_eq!(outcome(false, 0, EndReason::Cancelled), Outcome::Missed);
+        assert_eq!(outcome(false, 0, EndReason::NoAnswer), Outcome::Missed);
+        assert_eq!(outcome(false, 0, EndReason::Declined), Outcome::Incoming, "we declined it");
+        assert_eq!(outcome(false, 9, EndReason::RemoteHangUp), Outcome::Incoming);
+        assert_eq!(outcome(true, 0, EndReason::Cancelled), Outcome::Failed);
+        assert_eq!(outcome(true, 9, EndReason::HangUp), Outcome::Outgoing);
+    }
+
+    #[test]
+    fn days_are_in_order_and_hold_only_that_person() {
+        const NOW: i64 = 1_795_430_700;
+        let end = EndReason::HangUp;
+        let newest_first = [
+            entry(1, NOW - 60, true, 30, end),
+            entry(2, NOW - 120, true, 30, end),
+            entry(1, NOW - 600, true, 10, end),
+            entry(1, NOW - 90_000, true, 20, end),
+        ];
+        let days = days(&newest_first, Person::from_bytes([1; 32]), &Clock::at(NOW));
+        let shape: Vec<(&str, usize)> = days.iter().map(|(day, lines)| (day.as_str(), lines.len())).collect();
+        assert_eq!(shape, [("Yesterday", 1), ("Today", 2)]);
+        assert!(days[1].1[0].started_unix_s < days[1].1[1].started_unix_s, "as they happened");
+    }
+}

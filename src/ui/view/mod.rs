@@ -1,0 +1,13 @@
+//! What the screens show, worked out without a screen: who is in the list and in what order, what a day of calls was.
+
+mod calls;
+mod checks;
+mod people;
+mod trends;
+mod when;
+
+pub use calls::{Line, Outcome, days};
+pub use checks::Examination;
+pub use people::{Row, rows};
+pub use trends::Trends;
+pub use when::Clock;
