@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eframe::egui::{
-    self, CentralPanel, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, TextureFilter, TextureHandle,
-    TextureOptions, Theme, Ui, UserAttentionType, ViewportCommand,
+    self, CentralPanel, Color32, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, TextureFilter,
+    TextureHandle, TextureOptions, Theme, Ui, UserAttentionType, ViewportCommand, Visuals,
 };
 use qrcode::{Color, QrCode};
 
@@ -323,7 +323,8 @@ impl App {
             let panel = Panel::left("people").default_size(300.0).size_range(240.0..=380.0).frame(frame);
             panel.show(ui, |ui| screens::people(self, ui, now, call, at));
         }
-        let fill = if list_alone { palette.surface } else { palette.canvas };
+        // The window is cleared to the canvas: software renderers need not paint it twice.
+        let fill = if list_alone { palette.surface } else { Color32::TRANSPARENT };
         CentralPanel::default().frame(Frame::new().fill(fill)).show(ui, |ui| {
             if let Some(call) = at_call {
                 return screens::call(self, ui, now, call, at);
@@ -348,6 +349,10 @@ impl eframe::App for App {
         while let Some(stamped) = self.events.try_recv() {
             self.heard(ctx, &stamped.event);
         }
+    }
+
+    fn clear_color(&self, visuals: &Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {

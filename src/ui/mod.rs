@@ -50,7 +50,12 @@ fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Resu
         .with_icon(icon.clone())
         .with_inner_size([1120.0, 720.0])
         .with_min_inner_size([420.0, 560.0]);
-    let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
+    let options = eframe::NativeOptions {
+        viewport,
+        // Nothing here has gradients wide enough to show bands, and software renderers pay for it in every pixel.
+        dithering: false,
+        ..eframe::NativeOptions::default()
+    };
     let window = window.clone();
     let create: eframe::AppCreator<'_> = Box::new(move |cc| {
         let ctx = &cc.egui_ctx;

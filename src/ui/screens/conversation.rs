@@ -20,7 +20,7 @@ pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, 
         return notice(app, ui);
     };
     app.look_at(person);
-    let frame = Frame::new().fill(palette.canvas).inner_margin(Margin::symmetric(20, 0));
+    let frame = Frame::new().inner_margin(Margin::symmetric(20, 0));
     let panel = Panel::top("conversation header").exact_size(64.0).resizable(false).frame(frame);
     panel.show(ui, |ui| ui.horizontal_centered(|ui| header(app, ui, &row, back)));
     notice(app, ui);
