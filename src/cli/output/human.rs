@@ -172,6 +172,9 @@ impl Human {
                 if peer.is_none() {
                     sentence = capitalised(&sentence);
                 }
+                if let Some(cause) = cause {
+                    sentence = format!("{sentence} {}.", capitalised(cause));
+                }
                 if let Some(heard) = sentences::summary(summary) {
                     sentence = format!("{sentence} {}", self.style.dim(&format!("({heard})")));
                 }

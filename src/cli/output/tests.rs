@@ -339,6 +339,22 @@ fn a_call_that_failed_is_told_once_and_with_a_remedy() {
 }
 
 #[test]
+fn whoever_was_called_learns_what_stood_in_the_way_too() {
+    let (shared, at) = (Shared::default(), Instant::now());
+    let mut human = Human::new(Box::new(shared.clone()), Box::new(shared.clone()), Style::PLAIN, Show::default());
+    human.introduce(alice(), "Alice");
+    let event = match ended(EndReason::Unreachable, 0) {
+        Event::Ended { call, peer, reason, talked, .. } => {
+            let (cause, summary) = (Some("this network lets no UDP out".into()), Summary::default());
+            Event::Ended { call, peer, reason, cause, talked, summary }
+        }
+        other => other,
+    };
+    human.event(&Stamped { at, event }, None);
+    assert_eq!(shared.take(), "· Alice could not be reached. This network lets no UDP out.\n");
+}
+
+#[test]
 fn the_live_line_is_drawn_over_and_only_on_terminals() {
     let (shared, at) = (Shared::default(), Instant::now());
     let live = Style { colours: false, live: true };
