@@ -101,6 +101,7 @@ fn audio_options(said: AudioSettings) -> AudioOptions {
         dred_ms: said.dred.map_or(default.dred_ms, |dred| dred.0),
         transmit: said.transmit.map_or(default.transmit, |when| when.0),
         echo: default.echo,
+        remember: default.remember,
     }
 }
 

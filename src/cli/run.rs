@@ -199,7 +199,8 @@ fn client(
         ));
     }
     let logs = logging::start(filter, Some(home))?;
-    let options = resolve::online(home, true, config.network, config.audio)?;
+    let mut options = resolve::online(home, true, config.network, config.audio)?;
+    options.audio.remember = true;
     Ok(Next::Client(Box::new(Client { options, json, clock, _logs: logs })))
 }
 

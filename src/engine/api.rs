@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Check, Diagnosis, NetworkReport};
-use crate::audio::AudioRole;
+use super::{AudioChoice, AudioOptions, Check, Diagnosis, NetworkReport};
+use crate::audio::{AudioRole, DeviceInfo};
 use crate::base::{CallId, EndReason, NodeId, Person};
 use crate::identity::Link;
 use crate::nat::MappedPort;
@@ -99,6 +99,10 @@ pub enum CommandKind {
         person: Person,
         blocked: bool,
     },
+    /// A sound device or what is done to the sound, from now on.
+    ChooseAudio(AudioChoice),
+    /// Finishes with [`Reply::Devices`]: what is plugged in.
+    ListDevices,
     /// Keeps a front end's own setting in the profile; `None` forgets it. See [`Snapshot::preferences`].
     SetPreference {
         key: String,
@@ -128,6 +132,7 @@ pub enum Reply {
     Contacts(Vec<Contact>),
     History(Vec<HistoryEntry>),
     Diagnosis(Box<Diagnosis>),
+    Devices(Vec<DeviceInfo>),
 }
 
 /// What the DHT says of a person.
@@ -431,6 +436,8 @@ pub struct Snapshot {
     pub contacts: Arc<Vec<Contact>>,
     /// Whose calls are refused without ringing, contacts or not.
     pub blocked: Arc<BTreeSet<Person>>,
+    /// The sound devices that are wished for, and what is done to the sound.
+    pub audio: Arc<AudioOptions>,
     /// What front ends keep in the profile.
     pub preferences: Arc<BTreeMap<String, String>>,
     /// What the last diagnosis found out about the network; `None` before the first.

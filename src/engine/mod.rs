@@ -1,6 +1,7 @@
 //! Joins the rooms: [`Command`] in; [`Event`] and [`Snapshot`] out.
 
 mod api;
+mod audio_choice;
 mod clock;
 mod desk;
 mod doctor;
@@ -32,6 +33,7 @@ pub use api::{
     LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, Stamped, Summary,
     name_of_nameless,
 };
+pub use audio_choice::AudioChoice;
 pub use clock::MonotonicClock;
 pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};
 pub use handle::{Engine, Events, SendError};

@@ -61,7 +61,7 @@ pub enum SuperPeerMode {
     Never,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AudioOptions {
     pub mic: SourceSpec,
     pub speaker: SinkSpec,
@@ -82,6 +82,9 @@ pub struct AudioOptions {
     pub transmit: TransmitMode,
     /// Instead of the microphone's sound, what is heard is said, a second later.
     pub echo: bool,
+    /// Begin with what was chosen last ([`CommandKind::ChooseAudio`](super::CommandKind)), where these options say what
+    /// they say by default. For front ends in which it is chosen.
+    pub remember: bool,
 }
 
 impl Default for AudioOptions {
@@ -103,6 +106,7 @@ impl Default for AudioOptions {
             dred_ms: 0,
             transmit: TransmitMode::Always,
             echo: false,
+            remember: false,
         }
     }
 }

@@ -41,7 +41,7 @@ enum Devices {
     /// Files and other fakes go on for ever.
     Fakes { _microphone: Stream, _speaker: Stream },
     /// Real ones may be unplugged: the watch replaces them.
-    Watched { _watch: Watch },
+    Watched { watch: Watch },
 }
 
 pub(super) enum SoundNews {
@@ -176,8 +176,24 @@ impl Sound {
         // A desk that has gone needs no news any more.
         let tell = move |news| drop(desk.blocking_send(DeskInput::Sound(SoundNews::Watch(Box::new(news)))));
         let watch = Watch::start(options, tell).map_err(|why| device_failure(&why))?;
-        self.devices = Devices::Watched { _watch: watch };
+        self.devices = Devices::Watched { watch };
         Ok(())
+    }
+
+    /// Other devices, or another treatment of their sound, are wished for. Files and their like stay until the next call.
+    pub fn follow(&mut self, options: &AudioOptions) {
+        if apm_settings(options) != apm_settings(&self.options) {
+            self.voice.send(VoiceCommand::SetApm(Box::new(Apm::new(apm_settings(options)))));
+        }
+        if let Devices::Watched { watch } = &self.devices {
+            if options.mic != self.options.mic {
+                watch.switch_microphone(options.mic.clone());
+            }
+            if options.speaker != self.options.speaker {
+                watch.switch_speaker(options.speaker.clone());
+            }
+        }
+        self.options = options.clone();
     }
 
     pub fn add_peer(&self, peer: Box<Peer>) {

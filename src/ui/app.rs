@@ -9,15 +9,16 @@ use eframe::egui::{
 };
 use qrcode::{Color, QrCode};
 
+use super::meters::MeterWatch;
 use super::screens;
 use super::theme::{self, QR_GROUND, QR_INK, palette};
-use super::view::{Examination, Trends};
+use super::view::{Examination, People, Row, Trends};
 use super::words;
 use crate::base::Person;
 use crate::engine::name_of_nameless;
 use crate::engine::{
-    CallPhase, CallSide, CommandId, CommandKind, CommandResult, EndReason, Engine, Event, Events, HistoryEntry, Levels,
-    Reply, Snapshot, SnapshotCall,
+    CallPhase, CallSide, CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events,
+    HistoryEntry, Levels, Reply, Snapshot, SnapshotCall, TransmitMode,
 };
 use crate::identity::Link;
 
@@ -41,6 +42,7 @@ const HISTORY: u32 = 10_000;
 pub enum Section {
     People,
     Network,
+    Settings,
     You,
 }
 
@@ -77,13 +79,21 @@ pub struct App {
     pub sheet: Option<Sheet>,
     pub looked_up: Option<LookedUp>,
     /// Newest first.
-    pub history: Vec<HistoryEntry>,
+    pub history: Arc<Vec<HistoryEntry>>,
+    /// Whom the search finds, and all of them.
+    found: People,
+    everybody: People,
     pub examination: Examination,
+    /// As last listed.
+    pub devices: Vec<DeviceInfo>,
     /// How the last call ended or what went wrong, and whether it is a worry.
     pub notice: Option<(String, bool)>,
     /// Of the running call; shown until it ends.
     pub safety_words: String,
     pub trends: Trends,
+    talk_key_down: bool,
+    /// While a call is connected.
+    meters: Option<MeterWatch>,
     /// What the profile remembers of the window has been looked at.
     is_dressed: bool,
 }
@@ -108,11 +118,16 @@ impl App {
             focus_search: false,
             sheet: None,
             looked_up: None,
-            history: Vec::new(),
+            history: Arc::default(),
+            found: People::default(),
+            everybody: People::default(),
             examination: Examination::default(),
+            devices: Vec::new(),
             notice: None,
             safety_words: String::new(),
             trends: Trends::default(),
+            talk_key_down: false,
+            meters: None,
             is_dressed: false,
         };
         app.send(CommandKind::ListHistory { limit: HISTORY });
@@ -135,6 +150,9 @@ impl App {
             self.notice = None;
         }
         (self.section, self.at_call) = (section, false);
+        if section == Section::Settings {
+            self.send(CommandKind::ListDevices);
+        }
     }
 
     /// Shows everything in `theme` from now on.
@@ -157,7 +175,11 @@ impl App {
         }
     }
 
+    /// For meters in this frame; it is painted anew when they move.
     pub fn levels(&self) -> &Levels {
+        if let Some(meters) = &self.meters {
+            meters.painted();
+        }
         self.engine.levels()
     }
 
@@ -183,6 +205,16 @@ impl App {
             let online = known.and_then(|known| known.online);
             self.looked_up = Some(LookedUp { person, online, asked, at: super::now() });
         }
+    }
+
+    /// Everybody whose name has `search` in it, in the order of the list.
+    pub fn find(&mut self, now: &Snapshot, search: &str) -> Arc<[Row]> {
+        self.found.rows(now, &self.history, search)
+    }
+
+    /// What the list says of one person.
+    pub fn row_of(&mut self, now: &Snapshot, person: Person) -> Option<Row> {
+        self.everybody.rows(now, &self.history, "").iter().find(|row| row.person == person).cloned()
     }
 
     pub fn dial(&mut self, to: Link) {
@@ -234,11 +266,15 @@ impl App {
                 ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
                 ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Critical));
             }
-            Event::Connected { .. } => self.trends = Trends::default(),
+            Event::Connected { .. } => {
+                self.trends = Trends::default();
+                self.meters = Some(MeterWatch::start(ctx.clone(), self.engine.clone()));
+            }
             Event::Stats(stats) => self.trends.add(stats),
             Event::SafetyWords { words, .. } => self.safety_words = words.join("  "),
             Event::Ended { call, peer, reason, cause, talked, .. } => {
                 self.safety_words.clear();
+                self.meters = None;
                 self.at_call = false;
                 self.send(CommandKind::ListHistory { limit: HISTORY });
                 let now = self.engine.snapshot();
@@ -267,7 +303,8 @@ impl App {
             self.examination.end(diagnosis);
         }
         match result {
-            Ok(Reply::History(history)) => self.history.clone_from(history),
+            Ok(Reply::History(history)) => self.history = Arc::new(history.clone()),
+            Ok(Reply::Devices(devices)) => self.devices.clone_from(devices),
             Ok(Reply::Lookup(found)) => {
                 if let Some(known) = self.looked_up.as_mut().filter(|known| known.asked == Some(id)) {
                     known.online = Some(found.found);
@@ -294,17 +331,33 @@ impl App {
             self.choose(None);
             self.focus_search = true;
         }
-        for (key, section) in [(Key::Num1, Section::People), (Key::Num2, Section::Network), (Key::Num3, Section::You)] {
+        for (key, section) in [
+            (Key::Num1, Section::People),
+            (Key::Num2, Section::Network),
+            (Key::Comma, Section::Settings),
+            (Key::Num3, Section::You),
+        ] {
             if pressed(Modifiers::COMMAND, key) {
                 self.open(section);
             }
         }
+        self.talk_key(ctx, now, call);
         let Some(call) = call else { return };
         if rings(call) && pressed(Modifiers::COMMAND, Key::Enter) {
             self.answer(call);
         }
         if pressed(Modifiers::COMMAND | Modifiers::SHIFT, Key::E) {
             self.send(CommandKind::HangUp { call: call.call, reason: EndReason::HangUp });
+        }
+    }
+
+    /// Space, unless somebody types.
+    fn talk_key(&mut self, ctx: &Context, now: &Snapshot, call: Option<&SnapshotCall>) {
+        let waits = call.is_some() && now.audio.transmit == TransmitMode::OnKey && !ctx.egui_wants_keyboard_input();
+        let down = waits && ctx.input(|input| input.focused && input.key_down(Key::Space));
+        if down != self.talk_key_down {
+            self.talk_key_down = down;
+            self.send(CommandKind::HoldTalkKey { down });
         }
     }
 
@@ -337,6 +390,7 @@ impl App {
                 (Section::People, Some(person)) => screens::conversation(self, ui, now, person, !wide),
                 (Section::People, None) | (Section::You, _) => screens::you(self, ui, now),
                 (Section::Network, _) => screens::network(self, ui),
+                (Section::Settings, _) => screens::settings(self, ui, now),
             }
         });
         screens::sheet(self, ui.ctx());

@@ -4,6 +4,7 @@
 //! and is painted only when the engine wakes it or something on screen moves.
 
 mod app;
+mod meters;
 mod screens;
 mod theme;
 mod view;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 use super::{Desk, DeskInput};
 use crate::base::{CallId, EndReason, Person};
@@ -15,8 +16,8 @@ use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
-    CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind, LookupReport,
-    Reply, Retry, TransmitMode,
+    AudioChoice, CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind,
+    LookupReport, Reply, Retry, TransmitMode,
 };
 use crate::identity::Link;
 use crate::store::StoreError;
@@ -75,6 +76,8 @@ impl Desk {
                 }
                 self.after_change(changed).await
             }
+            CommandKind::ChooseAudio(choice) => self.choose_audio(choice).await,
+            CommandKind::ListDevices => return self.list_devices(id),
             CommandKind::SetPreference { key, value } => self.set_preference(key, value).await,
             CommandKind::ListHistory { limit } => self.store.history(limit).await.map(Reply::History).map_err(stored),
             CommandKind::Shutdown => {
@@ -119,6 +122,26 @@ impl Desk {
             live.invite = Some(invite);
         }
         Ok(call)
+    }
+
+    async fn choose_audio(&mut self, choice: AudioChoice) -> CommandResult {
+        let (key, value) = choice.preference();
+        choice.apply(&mut self.options.audio);
+        self.audio_shown = Arc::new(self.options.audio.clone());
+        if let Some(sound) = &mut self.sound {
+            sound.follow(&self.options.audio);
+        }
+        self.switch_microphone(Instant::now());
+        self.set_preference(key.to_owned(), Some(value)).await
+    }
+
+    /// Sound systems answer when they like.
+    fn list_devices(&self, command: CommandId) {
+        let inbox = self.inbox.clone();
+        spawn_blocking(move || {
+            let result = crate::engine::devices().map(Reply::Devices);
+            drop(inbox.blocking_send(DeskInput::Done { command, result }));
+        });
     }
 
     async fn set_preference(&mut self, key: String, value: Option<String>) -> CommandResult {
@@ -183,7 +206,7 @@ impl Desk {
             let found = rendezvous.lookup(person).await;
             let report =
                 LookupReport { found: found.found, seq: found.seq, took: found.took, requests: found.requests };
-            let _ = inbox.send(DeskInput::LookedUp { command, report }).await;
+            let _ = inbox.send(DeskInput::Done { command, result: Ok(Reply::Lookup(report)) }).await;
         });
         Ok(())
     }

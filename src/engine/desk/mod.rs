@@ -33,7 +33,7 @@ use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundNews};
 use super::usage::UsageMeter;
 use super::voice_thread::VoiceNews;
-use super::{Check, Diagnosis, Event, Failure, LookupReport, NetworkReport, Options, Snapshot, Stamped};
+use super::{AudioChoice, AudioOptions, Check, Diagnosis, Event, Failure, NetworkReport, Options, Snapshot, Stamped};
 use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
@@ -89,9 +89,10 @@ pub(super) enum DeskInput {
     /// The router has opened a port, or closed it.
     PortMapped(Option<MappedPort>),
     Sound(SoundNews),
-    LookedUp {
+    /// A command that took its time has ended.
+    Done {
         command: super::CommandId,
-        report: LookupReport,
+        result: super::CommandResult,
     },
     Totals(Totals),
     Checked(Check),
@@ -134,6 +135,8 @@ pub(super) struct Desk {
     contacts: Arc<Vec<Contact>>,
     blocked: Arc<BTreeSet<Person>>,
     preferences: Arc<BTreeMap<String, String>>,
+    /// The options' sound, as snapshots share it.
+    audio_shown: Arc<AudioOptions>,
 
     sound: Option<Sound>,
     /// When this process's microphone file began.
@@ -166,7 +169,8 @@ pub(super) struct Desk {
 
 /// Runs until [`super::CommandKind::Shutdown`] or until the last handle and front end are gone.
 pub(super) async fn run(furniture: Furniture) {
-    let Furniture { options, me, store, control, mut asks, online, media, backstage, wake, first_failures } = furniture;
+    let Furniture { mut options, me, store, control, mut asks, online, media, backstage, wake, first_failures } =
+        furniture;
     let (inbox, mut inputs) = mpsc::channel(INPUT_QUEUE);
     let (voice_news, mut voice) = mpsc::channel(VOICE_NEWS_QUEUE);
     let (rendezvous, mut network) = match online {
@@ -176,6 +180,11 @@ pub(super) async fn run(furniture: Furniture) {
     let contacts = Arc::new(store.contacts().await.unwrap_or_default());
     let blocked = Arc::new(store.blocked().await.unwrap_or_default());
     let preferences = Arc::new(store.settings().await.unwrap_or_default());
+    if options.audio.remember {
+        let remembered = preferences.iter().filter_map(|(key, value)| AudioChoice::from_preference(key, value));
+        remembered.for_each(|choice| choice.apply_where_unsaid(&mut options.audio));
+    }
+    let audio_shown = Arc::new(options.audio.clone());
     let relay_service = RelayService::new(&options.network);
     let mut desk = Desk {
         switchboard: Switchboard::new(me.clone(), crate::call::Limits::default()),
@@ -193,6 +202,7 @@ pub(super) async fn run(furniture: Furniture) {
         contacts,
         blocked,
         preferences,
+        audio_shown,
         sound: None,
         mic_t0: None,
         muted: false,
@@ -296,7 +306,7 @@ impl Desk {
                 self.emit_at(now, Event::PortMapped(mapped));
             }
             DeskInput::Sound(news) => self.handle_sound(news, now),
-            DeskInput::LookedUp { command, report } => self.finish(command, Ok(super::Reply::Lookup(report))),
+            DeskInput::Done { command, result } => self.finish(command, result),
             DeskInput::Totals(totals) => self.report_totals(totals),
             DeskInput::Checked(check) => self.emit(Event::Checked(check)),
             DeskInput::Diagnosed { asker, diagnosis } => self.diagnosed(asker, diagnosis),
@@ -388,6 +398,7 @@ impl Desk {
             deafened: self.deafened,
             contacts: self.contacts.clone(),
             blocked: self.blocked.clone(),
+            audio: self.audio_shown.clone(),
             preferences: self.preferences.clone(),
             network: self.network.clone(),
         }

@@ -1,6 +1,6 @@
 //! A call in whatever state it is, with its controls.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, RichText, Sense, Stroke, Ui, vec2};
 use lucide_icons::Icon;
@@ -15,8 +15,6 @@ use crate::ui::widgets::{
 };
 use crate::ui::words;
 
-/// The meters move this often.
-const METER_EVERY: Duration = Duration::from_millis(50);
 /// The quality card has room beside the portrait from this width on.
 const ROOM_FOR_QUALITY: f32 = 640.0;
 
@@ -106,7 +104,6 @@ fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Ins
     if connected {
         ui.add_space(space::L);
         meters(ui, now.muted || now.deafened, app.levels());
-        ui.ctx().request_repaint_after(METER_EVERY);
     }
     if !app.safety_words.is_empty() {
         ui.add_space(space::L);

@@ -9,13 +9,13 @@ use crate::base::Person;
 use crate::engine::{CommandKind, Snapshot};
 use crate::ui::app::{App, Sheet};
 use crate::ui::theme::{Type, palette, radius, space};
-use crate::ui::view::{Clock, Line, Row, days, rows};
+use crate::ui::view::{Clock, Line, Row, days};
 use crate::ui::widgets::{Kind, button, emptiness, icon_button, label, paint_avatar, pill};
 use crate::ui::words;
 
 pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, back: bool) {
     let palette = palette(ui.ctx());
-    let Some(row) = rows(now, &app.history, "").into_iter().find(|row| row.person == person) else {
+    let Some(row) = app.row_of(now, person) else {
         // Just added: the address book follows in a moment, or what is wrong with it.
         return notice(app, ui);
     };

@@ -7,6 +7,7 @@ mod network;
 mod people;
 mod quality;
 mod rail;
+mod settings;
 mod sheet;
 mod you;
 
@@ -16,5 +17,6 @@ pub use incoming::incoming;
 pub use network::network;
 pub use people::people;
 pub use rail::rail;
+pub use settings::settings;
 pub use sheet::sheet;
 pub use you::you;

@@ -13,7 +13,7 @@ use crate::engine::{Snapshot, SnapshotCall};
 use crate::identity::Link;
 use crate::ui::app::{App, Section, Sheet};
 use crate::ui::theme::{Type, palette, radius, space};
-use crate::ui::view::{Clock, Outcome, Row, rows};
+use crate::ui::view::{Clock, Outcome, Row};
 use crate::ui::widgets::{Kind, button, card, cut, emptiness, label, paint_avatar, paint_icon};
 use crate::ui::words;
 
@@ -36,7 +36,7 @@ pub fn people(app: &mut App, ui: &mut Ui, now: &Snapshot, call: Option<&Snapshot
         }
     });
     let search = if link.is_some() { String::new() } else { app.search.clone() };
-    let rows = rows(now, &app.history, &search);
+    let rows = app.find(now, &search);
     match (&link, rows.first()) {
         (Some(Ok(link)), _) if entered => return app.dial(link.clone()),
         (None, Some(first)) if entered => app.choose(Some(first.person)),

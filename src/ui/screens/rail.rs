@@ -28,6 +28,7 @@ pub fn rail(app: &mut App, ui: &mut Ui, now: &Snapshot) {
             (Some(_), _) => palette.success,
         };
         place(app, ui, Icon::QrCode, words::YOU_SECTION, Section::You, Some(dot));
+        place(app, ui, Icon::Settings, words::SETTINGS, Section::Settings, None);
         let (icon, name, other) = match ui.ctx().theme() {
             Theme::Dark => (Icon::Sun, words::LIGHT_THEME, Theme::Light),
             Theme::Light => (Icon::Moon, words::DARK_THEME, Theme::Dark),

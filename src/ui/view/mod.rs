@@ -8,6 +8,6 @@ mod when;
 
 pub use calls::{Line, Outcome, days};
 pub use checks::Examination;
-pub use people::{Row, rows};
+pub use people::{People, Row};
 pub use trends::Trends;
 pub use when::Clock;

@@ -1,10 +1,11 @@
 //! The list of people: who is in the address book, and whoever called or was called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Line;
 use crate::base::Person;
-use crate::engine::{CallPhase, HistoryEntry, Snapshot, name_of_nameless};
+use crate::engine::{CallPhase, Contact, HistoryEntry, Snapshot, SnapshotCall, name_of_nameless};
 use crate::identity::Link;
 
 /// One person.
@@ -20,8 +21,59 @@ pub struct Row {
     pub in_call: bool,
 }
 
+/// The rows of the last frame, which stay as long as nothing that they show has changed.
+#[derive(Default)]
+pub struct People {
+    shown: Option<(Source, Arc<[Row]>)>,
+}
+
+/// What rows are made of.
+struct Source {
+    contacts: Arc<Vec<Contact>>,
+    blocked: Arc<BTreeSet<Person>>,
+    history: Arc<Vec<HistoryEntry>>,
+    talks: Vec<(Person, Option<String>)>,
+    search: String,
+}
+
+impl Source {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.contacts, &other.contacts)
+            && Arc::ptr_eq(&self.blocked, &other.blocked)
+            && Arc::ptr_eq(&self.history, &other.history)
+            && (&self.talks, &self.search) == (&other.talks, &other.search)
+    }
+}
+
+impl People {
+    /// As [`rows`], and nearly free where nothing has changed: ten thousand past calls are not read in every frame.
+    pub fn rows(&mut self, now: &Snapshot, history: &Arc<Vec<HistoryEntry>>, search: &str) -> Arc<[Row]> {
+        let source = Source {
+            contacts: now.contacts.clone(),
+            blocked: now.blocked.clone(),
+            history: history.clone(),
+            talks: talks(now).map(|(person, call)| (person, call.name.clone())).collect(),
+            search: search.to_owned(),
+        };
+        match &self.shown {
+            Some((of, rows)) if of.is(&source) => rows.clone(),
+            _ => {
+                let rows: Arc<[Row]> = rows(now, history, search).into();
+                self.shown = Some((source, rows.clone()));
+                rows
+            }
+        }
+    }
+}
+
+/// Whom we are in a call with, or about to be.
+fn talks(now: &Snapshot) -> impl Iterator<Item = (Person, &SnapshotCall)> {
+    let running = now.calls.iter().filter(|call| call.phase != CallPhase::Ended);
+    running.filter_map(|call| Some((call.peer?, call)))
+}
+
 /// Everybody whose name has `search` in it: whoever we talk to, then by the last call, then by name.
-pub fn rows(now: &Snapshot, history: &[HistoryEntry], search: &str) -> Vec<Row> {
+fn rows(now: &Snapshot, history: &[HistoryEntry], search: &str) -> Vec<Row> {
     let mut rows: BTreeMap<Person, Row> = BTreeMap::new();
     for contact in now.contacts.iter() {
         let name = contact.name.clone().or_else(|| contact.link.name.clone());
@@ -32,8 +84,7 @@ pub fn rows(now: &Snapshot, history: &[HistoryEntry], search: &str) -> Vec<Row> 
         let stranger = || row(entry.person, entry.name.clone(), bare(), false);
         rows.entry(entry.person).or_insert_with(stranger).last.get_or_insert_with(|| Line::of(entry));
     }
-    for call in now.calls.iter().filter(|call| call.phase != CallPhase::Ended) {
-        let Some(person) = call.peer else { continue };
+    for (person, call) in talks(now) {
         let bare = || Link { person, name: call.name.clone(), hints: Vec::new() };
         rows.entry(person).or_insert_with(|| row(person, call.name.clone(), bare(), false)).in_call = true;
     }
@@ -52,11 +103,9 @@ fn row(person: Person, name: Option<String>, link: Link, is_contact: bool) -> Ro
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::calls::tests::entry;
     use super::*;
-    use crate::engine::{Contact, EndReason};
+    use crate::engine::EndReason;
 
     fn contact(person: u8, name: &str) -> Contact {
         let person = Person::from_bytes([person; 32]);
@@ -80,5 +129,21 @@ mod tests {
         assert_eq!(all[1].last.as_ref().map(|line| line.started_unix_s), Some(200), "the latest call");
         let found: Vec<String> = rows(&now, &history, " BO ").into_iter().map(|row| row.name).collect();
         assert_eq!(found, ["Bob"]);
+    }
+
+    #[test]
+    fn rows_are_made_anew_when_something_changes_and_only_then() {
+        let mut now = Snapshot { contacts: Arc::new(vec![contact(1, "zoe")]), ..Snapshot::default() };
+        let history = Arc::new(Vec::new());
+        let mut people = People::default();
+        let first = people.rows(&now, &history, "");
+        assert!(Arc::ptr_eq(&first, &people.rows(&now, &history, "")));
+        now.muted = true;
+        assert!(Arc::ptr_eq(&first, &people.rows(&now, &history, "")), "that is not shown there");
+        assert!(people.rows(&now, &history, "bob").is_empty());
+        now.blocked = Arc::new([Person::from_bytes([1; 32])].into());
+        assert!(people.rows(&now, &history, "")[0].blocked);
+        let called = Arc::new(vec![entry(2, 5, false, 0, EndReason::Cancelled)]);
+        assert_eq!(people.rows(&now, &called, "").len(), 2);
     }
 }
