@@ -15,7 +15,7 @@ use common::netem::{Impairment, Loss};
 use common::netlab::{Lab, NatKind, Netns, Site, laboratory};
 use common::process::Process;
 use common::skip::{missing_program, skip};
-use common::speech::{assert_heard, pesq_wb, read_wav, recording};
+use common::speech::{WHOLE, assert_heard, pesq_wb, read_wav, recording};
 use common::world::{AUTO, REACTION, SILENT, World, finish, finishes_by_itself, with_files};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
@@ -130,7 +130,7 @@ fn two_homes_behind_port_restricted_nats_talk_directly() {
             at_bob["answer_to_media_ms"]
         );
         println!("heard by bob {to_bob:?}, by alice {to_alice:?}; PESQ-WB {quality:.2?}");
-        assert!(quality.iter().all(|&mos| mos >= 4.0), "{quality:?}");
+        assert!(quality.iter().all(|&mos| mos >= WHOLE), "{quality:?}");
         world.finish();
     });
 }

@@ -12,7 +12,7 @@ use common::figures::{quantile, spread};
 use common::machine::measuring;
 use common::netem::Impairment;
 use common::netlab::{Lab, NatKind, Netns, laboratory};
-use common::speech::{assert_heard, pesq_wb, read_wav, recording};
+use common::speech::{WHOLE, assert_heard, pesq_wb, read_wav, recording};
 use common::world::{AUTO, REACTION, SILENT, World, finish, finishes_by_itself, node_id, with_files};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
@@ -72,7 +72,7 @@ impl Homes {
             spread(&round_trips(&alice.events())),
         );
         println!("heard by bob {to_bob:?}, by alice {to_alice:?}; PESQ-WB {quality:.2?}");
-        assert!(quality.iter().all(|&mos| mos >= 4.0), "{quality:?}");
+        assert!(quality.iter().all(|&mos| mos >= WHOLE), "{quality:?}");
         [at_alice, at_bob]
     }
 
