@@ -89,6 +89,8 @@ impl Desk {
     }
 
     pub(super) fn finish(&self, id: CommandId, result: CommandResult) {
+        // Whoever reads of it finds it in the snapshot.
+        self.publish_snapshot();
         self.emit(Event::CommandFinished { id, result });
     }
 
