@@ -190,9 +190,6 @@ impl App {
             self.notice = None;
         }
         self.chosen = person;
-        if let Some(person) = person {
-            self.look_at(person);
-        }
     }
 
     /// They may be called next: the engine prepares for it, and says whether they are there.
