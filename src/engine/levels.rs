@@ -36,7 +36,6 @@ impl Levels {
 
     /// Nobody listens and nobody speaks any more.
     pub(super) fn fall_silent(&self) {
-        self.mic.store(SILENCE, Ordering::Relaxed);
-        self.speaker.store(SILENCE, Ordering::Relaxed);
+        self.set(SILENCE as f32, SILENCE as f32);
     }
 }

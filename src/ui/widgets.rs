@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{
-    Align, Align2, Color32, Frame, Galley, Label, Layout, Mesh, Painter, Pos2, Rect, Response, RichText, Sense, Shape,
-    Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2,
+    Align, Align2, Color32, Context, Frame, Galley, Id, Label, Layout, Mesh, Modal, Painter, Pos2, Rect, Response,
+    RichText, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2,
 };
 
 use lucide_icons::Icon;
@@ -231,6 +231,18 @@ pub fn timer(ui: &mut Ui, text: &str, font: Type, colour: Color32) {
         ui.painter().galley(pos2(x + (pitch - galley.size().x) / 2.0, rect.top()), galley, colour);
         x += pitch;
     }
+}
+
+/// What stands in front of everything else, with so much room inside.
+pub fn modal(ctx: &Context, id: &str, margin: i8) -> Modal {
+    let palette = palette(ctx);
+    let frame = Frame::new()
+        .fill(palette.raised)
+        .stroke(Stroke::new(1.0, palette.border_strong))
+        .corner_radius(radius::SHEET)
+        .shadow(ctx.global_style().visuals.window_shadow)
+        .inner_margin(margin);
+    Modal::new(Id::new(id)).backdrop_color(palette.scrim).frame(frame)
 }
 
 pub fn card(ui: &Ui) -> Frame {

@@ -220,13 +220,12 @@ pub const fn check(what: CheckKind) -> &'static str {
     }
 }
 
-/// The word, and how bad it is: 0 fine, 1 limited, 2 broken, 3 nobody knows.
-pub const fn verdict(verdict: Verdict) -> (&'static str, u8) {
+pub const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Fine => ("OK", 0),
-        Verdict::Warning => ("Limited", 1),
-        Verdict::Problem => ("Unavailable", 2),
-        Verdict::Unknown => ("Unknown", 3),
+        Verdict::Fine => "OK",
+        Verdict::Warning => "Limited",
+        Verdict::Problem => "Unavailable",
+        Verdict::Unknown => "Unknown",
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use eframe::egui::{Align, Context, Frame, Id, Layout, Modal, Sense, Stroke, vec2};
+use eframe::egui::{Align, Context, Layout, Sense, Stroke, vec2};
 use lucide_icons::Icon;
 
 use crate::engine::{CommandKind, SnapshotCall, name_of_nameless};
 use crate::ui::app::App;
-use crate::ui::theme::{Type, palette, radius, space};
-use crate::ui::widgets::{Kind, call_control, label, paint_avatar, pill};
+use crate::ui::theme::{Type, palette, space};
+use crate::ui::widgets::{Kind, call_control, label, modal, paint_avatar, pill};
 use crate::ui::words;
 
 /// The rings around the avatar move this often; nothing else does.
@@ -16,14 +16,8 @@ const FRAME: Duration = Duration::from_millis(50);
 
 pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
     let palette = palette(ctx);
-    let frame = Frame::new()
-        .fill(palette.raised)
-        .stroke(Stroke::new(1.0, palette.border_strong))
-        .corner_radius(radius::SHEET)
-        .shadow(ctx.global_style().visuals.window_shadow)
-        .inner_margin(28);
     let name = call.peer_name();
-    Modal::new(Id::new("incoming")).backdrop_color(palette.scrim).frame(frame).show(ctx, |ui| {
+    modal(ctx, "incoming", 28).show(ctx, |ui| {
         ui.set_width(300.0);
         ui.with_layout(Layout::top_down(Align::Center), |ui| {
             pill(ui, Some(Icon::PhoneIncoming), words::INCOMING, palette.success, palette.success_weak);

@@ -4,7 +4,7 @@ use eframe::egui::{Align, Frame, Label, Layout, Margin, RichText, ScrollArea, Se
 use lucide_icons::Icon;
 
 use super::conversation::notice;
-use crate::engine::{Check, CheckKind};
+use crate::engine::{Check, CheckKind, Verdict};
 use crate::ui::app::App;
 use crate::ui::theme::{Type, palette, radius, space};
 use crate::ui::widgets::{Kind, button, card, emptiness, label, paint_icon, pill};
@@ -58,12 +58,12 @@ fn title(app: &mut App, ui: &mut Ui) {
 
 fn finding(ui: &mut Ui, check: &Check) {
     let palette = palette(ui.ctx());
-    let (word, badness) = words::verdict(check.verdict);
-    let (icon, ink, fill) = match badness {
-        0 => (Icon::Check, palette.success, palette.success_weak),
-        1 => (Icon::TriangleAlert, palette.warn, palette.warn_weak),
-        2 => (Icon::X, palette.danger, palette.danger_weak),
-        _ => (Icon::CircleQuestionMark, palette.text2, palette.chip),
+    let word = words::verdict(check.verdict);
+    let (icon, ink, fill) = match check.verdict {
+        Verdict::Fine => (Icon::Check, palette.success, palette.success_weak),
+        Verdict::Warning => (Icon::TriangleAlert, palette.warn, palette.warn_weak),
+        Verdict::Problem => (Icon::X, palette.danger, palette.danger_weak),
+        Verdict::Unknown => (Icon::CircleQuestionMark, palette.text2, palette.chip),
     };
     card(ui).inner_margin(Margin::symmetric(16, 12)).show(ui, |ui| {
         ui.horizontal(|ui| {

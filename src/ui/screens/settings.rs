@@ -26,11 +26,9 @@ pub fn settings(app: &mut App, ui: &mut Ui, now: &Snapshot) {
             group(ui, words::SOUND, Some(words::SOUND_BODY), |ui| sound(app, ui, now));
             group(ui, words::APPEARANCE, None, |ui| {
                 row(ui, words::APPEARANCE, |ui| {
-                    let theme = ui.ctx().theme();
-                    for (name, one) in [(words::DARK, Theme::Dark), (words::LIGHT, Theme::Light)] {
-                        if ui.selectable_label(theme == one, name).clicked() {
-                            app.wear(ui.ctx(), one);
-                        }
+                    let themes = [(words::DARK, Theme::Dark), (words::LIGHT, Theme::Light)];
+                    if let Some(theme) = one_of(ui, ui.ctx().theme(), themes) {
+                        app.wear(ui.ctx(), theme);
                     }
                 });
             });
@@ -63,14 +61,13 @@ fn sound(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     }
     app.devices = devices;
     row(ui, words::NOISE, |ui| {
-        for (name, noise) in [
+        let noises = [
             (words::NOISE_OFF, NoiseSuppression::Off),
             (words::NOISE_STANDARD, NoiseSuppression::Standard),
             (words::NOISE_STRONG, NoiseSuppression::Strong),
-        ] {
-            if ui.selectable_label(audio.noise_suppression == noise, name).clicked() {
-                chosen = Some(AudioChoice::Noise(noise));
-            }
+        ];
+        if let Some(noise) = one_of(ui, audio.noise_suppression, noises) {
+            chosen = Some(AudioChoice::Noise(noise));
         }
     });
     row(ui, "", |ui| {
@@ -80,14 +77,13 @@ fn sound(app: &mut App, ui: &mut Ui, now: &Snapshot) {
         }
     });
     row(ui, words::WHEN_HEARD, |ui| {
-        for (name, mode) in [
+        let modes = [
             (words::ALWAYS, TransmitMode::Always),
             (words::WHILE_SPEAKING, TransmitMode::OnVoice),
             (words::WHILE_KEY, TransmitMode::OnKey),
-        ] {
-            if ui.selectable_label(audio.transmit == mode, name).clicked() {
-                chosen = Some(AudioChoice::Transmit(mode));
-            }
+        ];
+        if let Some(mode) = one_of(ui, audio.transmit, modes) {
+            chosen = Some(AudioChoice::Transmit(mode));
         }
     });
     if audio.transmit == TransmitMode::OnKey {
@@ -97,6 +93,17 @@ fn sound(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     if let Some(choice) = chosen {
         app.send(CommandKind::ChooseAudio(choice));
     }
+}
+
+/// Names side by side, the present one marked; the one that was clicked.
+fn one_of<T: Copy + PartialEq, const N: usize>(ui: &mut Ui, present: T, choices: [(&str, T); N]) -> Option<T> {
+    let mut clicked = None;
+    for (name, choice) in choices {
+        if ui.selectable_label(present == choice, name).clicked() {
+            clicked = Some(choice);
+        }
+    }
+    clicked
 }
 
 /// What may be chosen for a role: these first, then what is plugged in.

@@ -1,14 +1,12 @@
 //! Questions in front of everything else: a contact's name, whether to remove them.
 
-use eframe::egui::{
-    Align, Context, Frame, Id, Key, Label, Layout, Margin, Modal, RichText, Stroke, TextEdit, Ui, vec2,
-};
+use eframe::egui::{Align, Context, Key, Label, Layout, Margin, RichText, TextEdit, Ui, vec2};
 
 use crate::engine::CommandKind;
 use crate::identity::Link;
 use crate::ui::app::{App, Sheet};
-use crate::ui::theme::{Type, palette, radius, space};
-use crate::ui::widgets::{Kind, button, label};
+use crate::ui::theme::{Type, palette, space};
+use crate::ui::widgets::{Kind, button, label, modal};
 use crate::ui::words;
 
 /// What the link calls its owner, if anything.
@@ -18,15 +16,7 @@ pub fn suggested_name(link: &Link) -> String {
 
 pub fn sheet(app: &mut App, ctx: &Context) {
     let Some(mut sheet) = app.sheet.take() else { return };
-    let palette = palette(ctx);
-    let frame = Frame::new()
-        .fill(palette.raised)
-        .stroke(Stroke::new(1.0, palette.border_strong))
-        .corner_radius(radius::SHEET)
-        .shadow(ctx.global_style().visuals.window_shadow)
-        .inner_margin(24);
-    let modal = Modal::new(Id::new("sheet")).backdrop_color(palette.scrim).frame(frame);
-    let shown = modal.show(ctx, |ui| {
+    let shown = modal(ctx, "sheet", 24).show(ctx, |ui| {
         ui.set_width(340.0);
         ask(ui, &mut sheet)
     });

@@ -39,7 +39,7 @@ impl Examination {
     /// To be pasted into a message to whoever helps.
     pub fn report(&self) -> String {
         let line = |check: &Check| {
-            let (word, _) = words::verdict(check.verdict);
+            let word = words::verdict(check.verdict);
             let remedy = check.remedy.as_deref().map(|remedy| format!(" {}", words::sentence(remedy)));
             format!(
                 "{}: {word}. {}{}",

@@ -80,13 +80,11 @@ fn rows(now: &Snapshot, history: &[HistoryEntry], search: &str) -> Vec<Row> {
         rows.insert(contact.person, row(contact.person, name, contact.link.clone(), true));
     }
     for entry in history {
-        let bare = || Link { person: entry.person, name: entry.name.clone(), hints: Vec::new() };
-        let stranger = || row(entry.person, entry.name.clone(), bare(), false);
-        rows.entry(entry.person).or_insert_with(stranger).last.get_or_insert_with(|| Line::of(entry));
+        let row = rows.entry(entry.person).or_insert_with(|| stranger(entry.person, entry.name.clone()));
+        row.last.get_or_insert_with(|| Line::of(entry));
     }
     for (person, call) in talks(now) {
-        let bare = || Link { person, name: call.name.clone(), hints: Vec::new() };
-        rows.entry(person).or_insert_with(|| row(person, call.name.clone(), bare(), false)).in_call = true;
+        rows.entry(person).or_insert_with(|| stranger(person, call.name.clone())).in_call = true;
     }
     let search = search.trim().to_lowercase();
     rows.values_mut().for_each(|row| row.blocked = now.blocked.contains(&row.person));
@@ -94,6 +92,12 @@ fn rows(now: &Snapshot, history: &[HistoryEntry], search: &str) -> Vec<Row> {
     let last = |row: &Row| row.last.as_ref().map(|line| line.started_unix_s);
     rows.sort_by_cached_key(|row| (!row.in_call, std::cmp::Reverse(last(row)), row.name.to_lowercase(), row.person));
     rows
+}
+
+/// Somebody of whom no more than the key and perhaps a name is known.
+fn stranger(person: Person, name: Option<String>) -> Row {
+    let bare = Link { person, name: name.clone(), hints: Vec::new() };
+    row(person, name, bare, false)
 }
 
 fn row(person: Person, name: Option<String>, link: Link, is_contact: bool) -> Row {
