@@ -200,7 +200,7 @@ fn client(
     }
     let logs = logging::start(filter, Some(home))?;
     let mut options = resolve::online(home, true, config.network, config.audio)?;
-    options.audio.remember = true;
+    options.remember = true;
     Ok(Next::Client(Box::new(Client { options, json, clock, _logs: logs })))
 }
 

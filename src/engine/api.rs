@@ -1,11 +1,12 @@
 //! The engine's API: all that a front end or an integration test ever talks to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{AudioChoice, AudioOptions, Check, Diagnosis, NetworkReport};
+use super::{AudioChoice, AudioOptions, Cause, Check, Diagnosis, NetworkChoice, NetworkOptions, NetworkReport};
 use crate::audio::{AudioRole, DeviceInfo};
 use crate::base::{CallId, EndReason, NodeId, Person};
 use crate::identity::Link;
@@ -101,6 +102,12 @@ pub enum CommandKind {
     },
     /// A sound device or what is done to the sound, from now on.
     ChooseAudio(AudioChoice),
+    /// How to be reached, and by whom.
+    ChooseNetwork(NetworkChoice),
+    /// What the people we call read, and what our link says; `None`: nothing.
+    SetDisplayName {
+        name: Option<String>,
+    },
     /// Finishes with [`Reply::Devices`]: what is plugged in.
     ListDevices,
     /// Keeps a front end's own setting in the profile; `None` forgets it. See [`Snapshot::preferences`].
@@ -145,6 +152,26 @@ pub struct LookupReport {
     pub took: Duration,
     /// Kademlia requests sent for it.
     pub requests: u32,
+}
+
+/// Why a connection has to be found anew. [`fmt::Display`] says it as a clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    Silent,
+    RelaySilent,
+    WeMoved,
+    TheyMoved,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silent => "no sound arrives any more",
+            Self::RelaySilent => "nothing comes through the relay any more",
+            Self::WeMoved => "this device is in another network now",
+            Self::TheyMoved => "the other side is in another network now",
+        })
+    }
 }
 
 /// Something that happened, with the moment at which it did.
@@ -229,7 +256,7 @@ pub enum Event {
     },
     Reconnecting {
         call: CallId,
-        reason: String,
+        reason: Broken,
     },
     Reconnected {
         call: CallId,
@@ -267,8 +294,8 @@ pub enum Event {
         call: CallId,
         peer: Option<Person>,
         reason: EndReason,
-        /// Why nothing came through, where that is known: a clause for the sentence that tells the end.
-        cause: Option<String>,
+        /// Why nothing came through, where that is known.
+        cause: Option<Cause>,
         talked: Duration,
         summary: Summary,
     },
@@ -438,6 +465,8 @@ pub struct Snapshot {
     pub blocked: Arc<BTreeSet<Person>>,
     /// The sound devices that are wished for, and what is done to the sound.
     pub audio: Arc<AudioOptions>,
+    /// How the network is used; what was chosen for the next start, too.
+    pub network_options: Arc<NetworkOptions>,
     /// What front ends keep in the profile.
     pub preferences: Arc<BTreeMap<String, String>>,
     /// What the last diagnosis found out about the network; `None` before the first.
@@ -456,6 +485,8 @@ pub struct SnapshotCall {
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
     pub peer_muted: bool,
+    /// Since when, and why, the connection is being found anew.
+    pub interrupted: Option<(Instant, Broken)>,
 }
 
 /// A person who has no name, or an endpoint that is not even a person.

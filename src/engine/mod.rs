@@ -8,6 +8,7 @@ mod doctor;
 mod handle;
 mod levels;
 mod link_task;
+mod network_choice;
 mod options;
 mod ports;
 mod profile;
@@ -29,15 +30,16 @@ pub use crate::link::TurnServer;
 pub use crate::nat::{Filtering, MappedPort, Mapping, MappingLifetime, MappingProtocol, NatKind, NatReport, Seen};
 pub use crate::store::{Contact, HistoryEntry};
 pub use api::{
-    CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind,
-    LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, Stamped, Summary,
-    name_of_nameless,
+    Broken, CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure,
+    FailureKind, LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall,
+    Stamped, Summary, name_of_nameless,
 };
 pub use audio_choice::AudioChoice;
 pub use clock::MonotonicClock;
-pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};
+pub use doctor::{Cause, Check, CheckKind, Diagnosis, Finding, NetworkReport, Reach, Verdict};
 pub use handle::{Engine, Events, SendError};
 pub use levels::Levels;
+pub use network_choice::NetworkChoice;
 pub use options::{
     AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
     TransmitMode,

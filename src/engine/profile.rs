@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use super::{Failure, FailureKind, Retry};
 use crate::identity::{self, IdentityError, Link, PersonKey};
 
+/// The preference that keeps what its person is called.
+pub(super) const DISPLAY_NAME: &str = "name";
+
 /// Where each thing lies inside a profile.
 #[derive(Debug, Clone)]
 pub(super) struct Profile {

@@ -1,6 +1,7 @@
 //! The client's own state, which is little: what the engine knows is read from its snapshot in every frame.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use eframe::egui::{
@@ -10,15 +11,15 @@ use eframe::egui::{
 use qrcode::{Color, QrCode};
 
 use super::meters::MeterWatch;
-use super::screens;
+use super::screens::{self, Drafts};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
 use super::view::{Examination, People, Row, Trends};
-use super::words;
+use super::words::{self, Language};
 use crate::base::Person;
 use crate::engine::name_of_nameless;
 use crate::engine::{
-    CallPhase, CallSide, CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events,
-    HistoryEntry, Levels, Reply, Snapshot, SnapshotCall, TransmitMode,
+    CallPhase, CallSide, CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events, Failure,
+    FailureKind, HistoryEntry, Levels, NetworkChoice, Reply, Snapshot, SnapshotCall, TransmitMode,
 };
 use crate::identity::Link;
 
@@ -34,6 +35,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const THEME: &str = "ui.theme";
 const DARK: &str = "dark";
 const LIGHT: &str = "light";
+/// The preference that names the language, by its tag.
+const LANGUAGE: &str = "ui.language";
 /// Past calls that are listed.
 const HISTORY: u32 = 10_000;
 
@@ -52,6 +55,35 @@ pub enum Sheet {
     Add { link: Link, name: String },
     Rename { person: Person, name: String },
     Remove { person: Person, name: String },
+}
+
+/// How the last call ended or what went wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    pub text: String,
+    /// Something went wrong.
+    pub worry: bool,
+    pub offer: Option<Offer>,
+}
+
+/// What can be done about a notice with one button.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Offer {
+    CallAgain(Link),
+    Unmute,
+    OpenSettings,
+}
+
+impl Notice {
+    fn trouble(text: String) -> Self {
+        Self { text, worry: true, offer: None }
+    }
+
+    /// What the engine says of a failure.
+    fn failure(failure: &Failure) -> Self {
+        let offer = (failure.kind == FailureKind::Device).then_some(Offer::OpenSettings);
+        Self { offer, ..Self::trouble(words::failure(failure)) }
+    }
 }
 
 /// What the DHT said of whom we look at; `None` while it is asked.
@@ -86,8 +118,7 @@ pub struct App {
     pub examination: Examination,
     /// As last listed.
     pub devices: Vec<DeviceInfo>,
-    /// How the last call ended or what went wrong, and whether it is a worry.
-    pub notice: Option<(String, bool)>,
+    pub notice: Option<Notice>,
     /// Of the running call; shown until it ends.
     pub safety_words: String,
     pub trends: Trends,
@@ -96,10 +127,16 @@ pub struct App {
     meters: Option<MeterWatch>,
     /// What the profile remembers of the window has been looked at.
     is_dressed: bool,
+    /// What is being typed into the settings.
+    pub drafts: Drafts,
+    /// Something was chosen that holds from the next start on.
+    pub needs_restart: bool,
+    /// To be started anew once the window has closed.
+    restart: Arc<AtomicBool>,
 }
 
 impl App {
-    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData) -> Self {
+    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData, restart: Arc<AtomicBool>) -> Self {
         theme::install(ctx);
         let size = [icon.width as usize, icon.height as usize];
         let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
@@ -129,6 +166,9 @@ impl App {
             talk_key_down: false,
             meters: None,
             is_dressed: false,
+            drafts: Drafts::default(),
+            needs_restart: false,
+            restart,
         };
         app.send(CommandKind::ListHistory { limit: HISTORY });
         app
@@ -139,7 +179,7 @@ impl App {
         match self.engine.send(kind) {
             Ok(id) => Some(id),
             Err(why) => {
-                self.notice = Some((words::sentence(&why.to_string()), true));
+                self.notice = Some(Notice::trouble(words::sentence(&why.to_string())));
                 None
             }
         }
@@ -162,6 +202,23 @@ impl App {
         self.send(CommandKind::SetPreference { key: THEME.to_owned(), value: Some(value.to_owned()) });
     }
 
+    /// Says everything in `language` from now on.
+    pub fn speak(&mut self, language: Language) {
+        words::speak(language);
+        self.send(CommandKind::SetPreference { key: LANGUAGE.to_owned(), value: Some(language.tag().to_owned()) });
+    }
+
+    pub fn choose_network(&mut self, choice: NetworkChoice) {
+        self.needs_restart |= matches!(choice, NetworkChoice::SuperPeer(_) | NetworkChoice::Bootstrap(_));
+        self.send(CommandKind::ChooseNetwork(choice));
+    }
+
+    /// Closes the window and opens it again, with what was chosen.
+    pub fn restart(&mut self, ctx: &Context) {
+        self.restart.store(true, Ordering::Relaxed);
+        ctx.send_viewport_cmd(ViewportCommand::Close);
+    }
+
     /// As it was left; as the desktop is, until somebody chose.
     fn dress(&mut self, ctx: &Context, now: &Snapshot) {
         if self.is_dressed || now.me.is_none() {
@@ -173,6 +230,8 @@ impl App {
             Some(LIGHT) => ctx.set_theme(Theme::Light),
             Some(_) | None => {}
         }
+        let chosen = now.preferences.get(LANGUAGE).and_then(|tag| Language::of(tag));
+        words::speak(chosen.unwrap_or_else(Language::of_desktop));
     }
 
     /// For meters in this frame; it is painted anew when they move.
@@ -276,16 +335,25 @@ impl App {
                 self.send(CommandKind::ListHistory { limit: HISTORY });
                 let now = self.engine.snapshot();
                 let known = now.calls.iter().find(|known| known.call == *call).and_then(|known| known.name.clone());
-                let contact = now.contacts.iter().find(|contact| Some(contact.person) == *peer);
-                let name = known.or_else(|| contact.and_then(|contact| contact.name.clone()));
+                let row = peer.and_then(|peer| self.row_of(&now, peer));
+                let name = known.or_else(|| row.as_ref().map(|row| row.name.clone()));
                 let name = name.unwrap_or_else(|| name_of_nameless(peer.as_ref()));
                 let (text, worry) = words::end(*reason, &name, *talked);
-                let cause = cause.as_deref().map(|cause| format!(" {}", words::sentence(cause)));
-                self.notice = Some((text + &cause.unwrap_or_default(), worry));
+                let cause = cause.map(|cause| format!(" {}", words::cause(cause))).unwrap_or_default();
+                let again = row.filter(|_| worry).map(|row| Offer::CallAgain(row.link));
+                let offer = if *reason == EndReason::Device { Some(Offer::OpenSettings) } else { again };
+                self.notice = Some(Notice { text: text + &cause, worry, offer });
             }
             Event::Checked(check) => self.examination.found(check),
             Event::CommandFinished { id, result } => self.finished(*id, result),
-            Event::Failed(failure) => self.notice = Some((words::sentence(&failure.detail), true)),
+            Event::TalkingWhileMuted { .. } => {
+                let text = words::TALKING_WHILE_MUTED.into();
+                self.notice = Some(Notice { text, worry: true, offer: Some(Offer::Unmute) });
+            }
+            Event::Muted { by_peer: false, .. } => {
+                self.notice.take_if(|notice| notice.offer == Some(Offer::Unmute));
+            }
+            Event::Failed(failure) => self.notice = Some(Notice::failure(failure)),
             Event::Stopped => ctx.send_viewport_cmd(ViewportCommand::Close),
             _ => {}
         }
@@ -310,8 +378,17 @@ impl App {
             Ok(_) => {}
             Err(failure) => {
                 self.at_call = false;
-                self.notice = Some((words::sentence(&failure.detail), true));
+                self.notice = Some(Notice::failure(failure));
             }
+        }
+    }
+
+    /// Does what a notice offers.
+    pub fn accept(&mut self, offer: Offer) {
+        match offer {
+            Offer::CallAgain(link) => self.dial(link),
+            Offer::Unmute => drop(self.send(CommandKind::SetMuted { muted: false })),
+            Offer::OpenSettings => self.open(Section::Settings),
         }
     }
 

@@ -6,11 +6,14 @@
 mod app;
 mod meters;
 mod screens;
+mod script;
 mod theme;
 mod view;
 mod widgets;
 mod words;
 
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -37,16 +40,38 @@ pub fn run(options: Options) -> Result<(), Failure> {
     };
     let (engine, events) = Engine::start(options, Arc::new(wake))?;
     let farewell = engine.subscribe();
-    let result = show(engine.clone(), events, &window);
+    let again = Arc::new(AtomicBool::new(false));
+    let result = show(engine.clone(), events, &window, again.clone());
     stop(&engine, farewell);
-    result
+    drop(engine);
+    if again.load(Ordering::Relaxed) { start_again() } else { result }
 }
 
-fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Result<(), Failure> {
+/// The program anew, as it was called.
+fn start_again() -> Result<(), Failure> {
+    let failed = |why: std::io::Error| Failure {
+        kind: FailureKind::Internal,
+        retry: Retry::AfterUserAction,
+        detail: format!("twocans could not be started again: {why}; start it yourself"),
+    };
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args(std::env::args_os().skip(1));
+    #[cfg(unix)]
+    return Err(failed(std::os::unix::process::CommandExt::exec(&mut command)));
+    #[cfg(not(unix))]
+    command.spawn().map(drop).map_err(failed)
+}
+
+fn show(
+    engine: Engine,
+    events: Events,
+    window: &Arc<OnceLock<Context>>,
+    again: Arc<AtomicBool>,
+) -> Result<(), Failure> {
     let icon = eframe::icon_data::from_png_bytes(ICON).map_err(|why| no_window(&why.to_string()))?;
     let icon: Arc<IconData> = Arc::new(icon);
     let viewport = ViewportBuilder::default()
-        .with_title(words::TITLE)
+        .with_title(words::TITLE.text())
         .with_app_id("twocans")
         .with_icon(icon.clone())
         .with_inner_size([1120.0, 720.0])
@@ -60,7 +85,7 @@ fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Resu
     let window = window.clone();
     let create: eframe::AppCreator<'_> = Box::new(move |cc| {
         let ctx = &cc.egui_ctx;
-        let app = App::new(ctx, engine, events, &icon);
+        let app = App::new(ctx, engine, events, &icon, again);
         let _ = window.set(ctx.clone());
         close_on_interrupt(ctx.clone());
         Ok(Box::new(app))

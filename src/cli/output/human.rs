@@ -10,8 +10,8 @@ use crate::base::{CallId, Person};
 use crate::cli::exit::failure_of;
 use crate::cli::keys;
 use crate::engine::{
-    Check, Diagnosis, EndReason, Event, Failure, MappedPort, MediaPath, PeerStats, Reach, Stamped, Summary, Verdict,
-    name_of_nameless,
+    Cause, Check, Diagnosis, EndReason, Event, Failure, MappedPort, MediaPath, PeerStats, Reach, Stamped, Summary,
+    Verdict, name_of_nameless,
 };
 
 /// What a verb's user wants to read; the rest stays unsaid.
@@ -156,7 +156,7 @@ impl Human {
         call: CallId,
         peer: Option<&Person>,
         reason: EndReason,
-        cause: Option<&str>,
+        cause: Option<Cause>,
         talked: Duration,
         summary: &Summary,
     ) {
@@ -173,7 +173,7 @@ impl Human {
                     sentence = capitalised(&sentence);
                 }
                 if let Some(cause) = cause {
-                    sentence = format!("{sentence} {}.", capitalised(cause));
+                    sentence = format!("{sentence} {}.", capitalised(&cause.to_string()));
                 }
                 if let Some(heard) = sentences::summary(summary) {
                     sentence = format!("{sentence} {}", self.style.dim(&format!("({heard})")));
@@ -340,7 +340,7 @@ impl Output for Human {
                 }
             }
             Event::Ended { call, peer, reason, cause, talked, summary } => {
-                self.ended(*call, peer.as_ref(), *reason, cause.as_deref(), *talked, summary);
+                self.ended(*call, peer.as_ref(), *reason, *cause, *talked, summary);
             }
             Event::Checked(check) => self.checked(check),
             Event::Failed(failure) => self.failure(failure),

@@ -135,7 +135,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         }
         Event::PathChanged { call, path } => path_fields(line.text("call", call), path),
         Event::Replaced { call, by } => line.text("call", call).text("by", by),
-        Event::Reconnecting { call, reason } => line.text("call", call).put("reason", reason),
+        Event::Reconnecting { call, reason } => line.text("call", call).text("reason", reason),
         Event::Reconnected { call, gap } => line.text("call", call).duration("gap_ms", *gap),
         Event::Muted { call, by_peer, muted } => line.text("call", call).put("by_peer", by_peer).put("muted", muted),
         Event::Held { call, by_peer, held } => line.text("call", call).put("by_peer", by_peer).put("held", held),
@@ -153,7 +153,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
             .put("reason", reason_name(*reason))
             .number("seconds", Some(talked.as_secs_f64()), 3)
             .object("summary", summary_fields(summary))
-            .put("cause", cause),
+            .maybe_text("cause", cause.as_ref()),
         Event::Checked(check) => line
             .put("what", check_name(check.what))
             .put("verdict", verdict_name(check.verdict))

@@ -25,7 +25,8 @@ use crate::engine::sound::{Sound, SoundNews, resilience_settings};
 use crate::engine::tally::Tally;
 use crate::engine::voice_thread::{Peer, PeerKey};
 use crate::engine::{
-    CallPhase, CallSide, Candidate, Event, Failure, FailureKind, MediaPath, PeerStats, Retry, SnapshotCall,
+    Broken, CallPhase, CallSide, Candidate, Cause, Event, Failure, FailureKind, MediaPath, PeerStats, Retry,
+    SnapshotCall,
 };
 use crate::identity::safety_words;
 use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Path, Role};
@@ -45,7 +46,8 @@ pub(super) struct LiveCall {
     /// ANSWER sent or received.
     pub answered_at: Option<Instant>,
     pub connected_at: Option<Instant>,
-    pub interrupted_at: Option<Instant>,
+    /// Since when, and why, the connection is being found anew.
+    pub interrupted: Option<(Instant, Broken)>,
     pub peer_muted: bool,
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
@@ -91,6 +93,7 @@ impl LiveCall {
             path: self.path.clone(),
             stats: self.stats.clone(),
             peer_muted: self.peer_muted,
+            interrupted: self.interrupted,
         }
     }
 
@@ -126,7 +129,7 @@ impl Desk {
             ring: None,
             answered_at: None,
             connected_at: None,
-            interrupted_at: None,
+            interrupted: None,
             peer_muted: false,
             path: None,
             stats: None,
@@ -481,7 +484,7 @@ impl Desk {
     pub(super) fn reconnected(&mut self, call: CallId, now: Instant) {
         let Some(live) = self.calls.get_mut(&call) else { return };
         live.phase = CallPhase::Connected;
-        let gap = live.interrupted_at.take().map_or(Duration::ZERO, |since| now.duration_since(since));
+        let gap = live.interrupted.take().map_or(Duration::ZERO, |(since, _)| now.duration_since(since));
         self.emit_at(now, Event::Reconnected { call, gap });
     }
 
@@ -514,12 +517,12 @@ impl Desk {
     }
 
     /// Both wanted to talk, and no media path came about: what stood in the way, by what we know of our own end.
-    fn cause_of(&self, live: &LiveCall, reason: EndReason) -> Option<String> {
+    fn cause_of(&self, live: &LiveCall, reason: EndReason) -> Option<Cause> {
         if reason == EndReason::ConnectionLost {
-            return reconnecting::cause_of_loss(live.interrupted_at);
+            return reconnecting::cause_of_loss(live.interrupted);
         }
         if reason == EndReason::Unreachable && live.ring.is_some() && live.answered_at.is_none() {
-            return Some("the super-peers through which it rang are gone".to_owned());
+            return Some(Cause::SuperPeersGone);
         }
         let wanted = reason == EndReason::Unreachable && live.answered_at.is_some();
         let network = &self.options.network;
@@ -571,9 +574,7 @@ impl Desk {
     /// Asks super-peers to relay the call if need be.
     pub(super) fn seek_relays(&self, call: CallId) {
         if let Some(rendezvous) = self.rendezvous.clone() {
-            // Who has servers of their own wants no others.
-            let own = !self.options.network.stun.is_empty() || self.options.network.relay_only;
-            let public_stun = if own { Vec::new() } else { self.options.network.public_stun.clone() };
+            let public_stun = self.options.network.stun_of_others().to_vec();
             tokio::spawn(relaying::seek(rendezvous, call, public_stun, self.inbox.clone()));
         }
     }

@@ -11,15 +11,16 @@ use crate::base::{CallId, EndReason, Person};
 use crate::call::DialRefused;
 use crate::control::{Ask, Response};
 use crate::engine::doctor::{self, Asker, Patient};
+use crate::engine::profile::DISPLAY_NAME;
 use crate::engine::remote::{self, RemoteVerb};
 use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
     AudioChoice, CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind,
-    LookupReport, Reply, Retry, TransmitMode,
+    LookupReport, NetworkChoice, Reply, Retry, TransmitMode,
 };
-use crate::identity::Link;
+use crate::identity::{Link, clean_name};
 use crate::store::StoreError;
 
 /// Ringing time of a call that another process asked for; as `--ring-timeout`'s default.
@@ -77,6 +78,8 @@ impl Desk {
                 self.after_change(changed).await
             }
             CommandKind::ChooseAudio(choice) => self.choose_audio(choice).await,
+            CommandKind::ChooseNetwork(choice) => self.choose_network(choice).await,
+            CommandKind::SetDisplayName { name } => self.set_display_name(name).await,
             CommandKind::ListDevices => return self.list_devices(id),
             CommandKind::SetPreference { key, value } => self.set_preference(key, value).await,
             CommandKind::ListHistory { limit } => self.store.history(limit).await.map(Reply::History).map_err(stored),
@@ -135,6 +138,20 @@ impl Desk {
         }
         self.switch_microphone(Instant::now());
         self.set_preference(key.to_owned(), Some(value)).await
+    }
+
+    async fn choose_network(&mut self, choice: NetworkChoice) -> CommandResult {
+        choice.check()?;
+        let (key, value) = choice.preference();
+        choice.apply(&mut self.options.network);
+        self.network_shown = Arc::new(self.options.network.clone());
+        self.set_preference(key.to_owned(), Some(value)).await
+    }
+
+    async fn set_display_name(&mut self, name: Option<String>) -> CommandResult {
+        let name = name.as_deref().and_then(clean_name);
+        self.options.display_name.clone_from(&name);
+        self.set_preference(DISPLAY_NAME.to_owned(), name).await
     }
 
     /// Sound systems answer when they like.

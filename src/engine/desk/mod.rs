@@ -33,7 +33,9 @@ use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundNews};
 use super::usage::UsageMeter;
 use super::voice_thread::VoiceNews;
-use super::{AudioChoice, AudioOptions, Check, Diagnosis, Event, Failure, NetworkReport, Options, Snapshot, Stamped};
+use super::{
+    AudioOptions, Check, Diagnosis, Event, Failure, NetworkOptions, NetworkReport, Options, Snapshot, Stamped,
+};
 use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
@@ -105,6 +107,8 @@ pub(super) enum DeskInput {
 /// What start-up has prepared.
 pub(super) struct Furniture {
     pub options: Options,
+    /// What the profile keeps of choices and for front ends.
+    pub preferences: BTreeMap<String, String>,
     pub me: PersonKey,
     pub store: Store,
     pub control: ControlServer,
@@ -137,6 +141,7 @@ pub(super) struct Desk {
     preferences: Arc<BTreeMap<String, String>>,
     /// The options' sound, as snapshots share it.
     audio_shown: Arc<AudioOptions>,
+    network_shown: Arc<NetworkOptions>,
 
     sound: Option<Sound>,
     /// When this process's microphone file began.
@@ -169,8 +174,19 @@ pub(super) struct Desk {
 
 /// Runs until [`super::CommandKind::Shutdown`] or until the last handle and front end are gone.
 pub(super) async fn run(furniture: Furniture) {
-    let Furniture { mut options, me, store, control, mut asks, online, media, backstage, wake, first_failures } =
-        furniture;
+    let Furniture {
+        options,
+        preferences,
+        me,
+        store,
+        control,
+        mut asks,
+        online,
+        media,
+        backstage,
+        wake,
+        first_failures,
+    } = furniture;
     let (inbox, mut inputs) = mpsc::channel(INPUT_QUEUE);
     let (voice_news, mut voice) = mpsc::channel(VOICE_NEWS_QUEUE);
     let (rendezvous, mut network) = match online {
@@ -179,12 +195,8 @@ pub(super) async fn run(furniture: Furniture) {
     };
     let contacts = Arc::new(store.contacts().await.unwrap_or_default());
     let blocked = Arc::new(store.blocked().await.unwrap_or_default());
-    let preferences = Arc::new(store.settings().await.unwrap_or_default());
-    if options.audio.remember {
-        let remembered = preferences.iter().filter_map(|(key, value)| AudioChoice::from_preference(key, value));
-        remembered.for_each(|choice| choice.apply_where_unsaid(&mut options.audio));
-    }
     let audio_shown = Arc::new(options.audio.clone());
+    let network_shown = Arc::new(options.network.clone());
     let relay_service = RelayService::new(&options.network);
     let mut desk = Desk {
         switchboard: Switchboard::new(me.clone(), crate::call::Limits::default()),
@@ -201,8 +213,9 @@ pub(super) async fn run(furniture: Furniture) {
         next_session: 1,
         contacts,
         blocked,
-        preferences,
+        preferences: Arc::new(preferences),
         audio_shown,
+        network_shown,
         sound: None,
         mic_t0: None,
         muted: false,
@@ -399,6 +412,7 @@ impl Desk {
             contacts: self.contacts.clone(),
             blocked: self.blocked.clone(),
             audio: self.audio_shown.clone(),
+            network_options: self.network_shown.clone(),
             preferences: self.preferences.clone(),
             network: self.network.clone(),
         }

@@ -1,10 +1,11 @@
 //! A call in whatever state it is, with its controls.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, RichText, Sense, Stroke, Ui, vec2};
 use lucide_icons::Icon;
 
+use super::conversation::notice;
 use super::quality::quality;
 
 use crate::engine::{CallPhase, CommandKind, EndReason, Levels, Snapshot, SnapshotCall};
@@ -30,6 +31,7 @@ pub fn call(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at:
             Panel::right("call quality").exact_size(236.0).resizable(false).show_separator_line(false).frame(frame);
         aside.show(ui, |ui| quality(app, ui, call));
     }
+    notice(app, ui);
     ui.with_layout(Layout::top_down(Align::Center), |ui| portrait(app, ui, now, call, at));
 }
 
@@ -61,7 +63,8 @@ fn facts(app: &mut App, ui: &mut Ui, call: &SnapshotCall) {
         }
         let Some(path) = &call.path else { return };
         pill(ui, Some(Icon::Lock), words::ENCRYPTED, palette.success, palette.success_weak);
-        pill(ui, Some(Icon::Route), &words::path(path), palette.text2, palette.chip);
+        let route = pill(ui, Some(Icon::Route), words::path(path), palette.text2, palette.chip);
+        route.on_hover_text(if path.is_relayed() { words::SEEN_BY_RELAY } else { words::SEEN_BY_THEM }.text());
         if let Some((text, worry)) = call.stats.as_ref().and_then(words::quality) {
             let (ink, fill) =
                 if worry { (palette.warn, palette.warn_weak) } else { (palette.success, palette.success_weak) };
@@ -97,9 +100,13 @@ fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Ins
     if let Some(since) = call.connected_at {
         timer(ui, &words::timer(at.saturating_duration_since(since)), Type::Heading, palette.text2);
     }
-    let state = words::phase(call.phase, call.side);
-    if !state.is_empty() {
+    if let Some(state) = words::phase(call.phase, call.side) {
         label(ui, state, Type::Body, if call.phase == CallPhase::Reconnecting { palette.warn } else { palette.text2 });
+    }
+    if let Some((since, why)) = call.interrupted {
+        let reason = words::interrupted(why, at.saturating_duration_since(since));
+        label(ui, reason, Type::Small, palette.text2);
+        ui.ctx().request_repaint_after(Duration::from_secs(1));
     }
     if connected {
         ui.add_space(space::L);

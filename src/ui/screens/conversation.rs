@@ -7,10 +7,10 @@ use super::people::icon_of;
 use super::sheet::suggested_name;
 use crate::base::Person;
 use crate::engine::{CommandKind, Snapshot};
-use crate::ui::app::{App, Sheet};
+use crate::ui::app::{App, Notice, Offer, Sheet};
 use crate::ui::theme::{Type, palette, radius, space};
 use crate::ui::view::{Clock, Line, Row, days};
-use crate::ui::widgets::{Kind, button, emptiness, icon_button, label, paint_avatar, pill};
+use crate::ui::widgets::{Kind, button, emptiness, icon_button, label, line, paint_avatar, pill};
 use crate::ui::words;
 
 pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, back: bool) {
@@ -61,7 +61,7 @@ fn header(app: &mut App, ui: &mut Ui, row: &Row, back: bool) {
         Some(false) => (words::OFFLINE, palette.text2),
         None => (words::LOOKING, palette.text2),
     };
-    let state = if row.is_contact { state.to_owned() } else { format!("{} · {state}", words::NOT_A_CONTACT) };
+    let state = if row.is_contact { state.to_string() } else { format!("{} · {state}", words::NOT_A_CONTACT) };
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         more(app, ui, row);
         if !row.is_contact && icon_button(ui, Icon::UserRoundPlus, words::ADD_CONTACT, 36.0).clicked() {
@@ -73,8 +73,8 @@ fn header(app: &mut App, ui: &mut Ui, row: &Row, back: bool) {
         ui.with_layout(Layout::top_down(Align::Min), |ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
             ui.add_space((ui.available_height() - 36.0).max(0.0) / 2.0);
-            ui.add(Label::new(RichText::new(&row.name).font(Type::Heading.font()).color(palette.text)).truncate());
-            ui.add(Label::new(RichText::new(state).font(Type::Small.font()).color(ink)).truncate());
+            line(ui, &row.name, Type::Heading, palette.text);
+            line(ui, &state, Type::Small, ink);
         });
     });
 }
@@ -96,7 +96,7 @@ fn more(app: &mut App, ui: &mut Ui, row: &Row) {
 
 /// How the last call ended or what went wrong, until it is put away.
 pub fn notice(app: &mut App, ui: &mut Ui) {
-    let Some((text, worry)) = app.notice.clone() else { return };
+    let Some(Notice { text, worry, offer }) = app.notice.clone() else { return };
     let palette = palette(ui.ctx());
     let (ink, fill) = if worry { (palette.warn, palette.warn_weak) } else { (palette.text2, palette.chip) };
     Frame::new().inner_margin(Margin { left: 20, right: 20, top: 12, bottom: 0 }).show(ui, |ui| {
@@ -106,6 +106,17 @@ pub fn notice(app: &mut App, ui: &mut Ui) {
             ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
                 if icon_button(ui, Icon::X, words::DISMISS, 28.0).clicked() {
                     app.notice = None;
+                }
+                if let Some(offer) = offer {
+                    let (icon, name) = match offer {
+                        Offer::CallAgain(_) => (Icon::Phone, words::CALL_AGAIN),
+                        Offer::Unmute => (Icon::Mic, words::UNMUTE),
+                        Offer::OpenSettings => (Icon::Settings, words::OPEN_SETTINGS),
+                    };
+                    if button(ui, Some(icon), name, Kind::Soft).clicked() {
+                        app.notice = None;
+                        app.accept(offer);
+                    }
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     ui.add(Label::new(RichText::new(text).font(Type::Small.font()).color(ink)).wrap());

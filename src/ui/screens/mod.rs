@@ -17,6 +17,6 @@ pub use incoming::incoming;
 pub use network::network;
 pub use people::people;
 pub use rail::rail;
-pub use settings::settings;
+pub use settings::{Drafts, settings};
 pub use sheet::sheet;
 pub use you::you;

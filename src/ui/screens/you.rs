@@ -35,8 +35,8 @@ fn your_link(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let palette = palette(ui.ctx());
     label(ui, words::YOUR_LINK, Type::Title, palette.text);
     let (text, ink, fill) = match (&now.link, now.presence_acks) {
-        (None, _) => (words::STARTING.to_owned(), palette.text2, palette.chip),
-        (Some(_), 0) => (words::NOT_CALLABLE.to_owned(), palette.warn, palette.warn_weak),
+        (None, _) => (words::STARTING.into(), palette.text2, palette.chip),
+        (Some(_), 0) => (words::NOT_CALLABLE.into(), palette.warn, palette.warn_weak),
         (Some(_), nodes) => (words::callable(nodes), palette.success, palette.success_weak),
     };
     pill(ui, None, &text, ink, fill);
