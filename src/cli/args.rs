@@ -156,6 +156,10 @@ pub enum Verb {
     Deafen,
     /// Play and send again
     Undeafen,
+    /// Put the calls of the running process on hold: neither side hears the other
+    Hold,
+    /// Go on with them
+    Unhold,
     /// Hang up the calls of the running process
     Hangup,
 }

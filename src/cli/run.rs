@@ -130,6 +130,8 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
         }
         Verb::Deafen => running("deafen", RemoteVerb::Deafen, out),
         Verb::Undeafen => running("undeafen", RemoteVerb::Undeafen, out),
+        Verb::Hold => running("hold", RemoteVerb::Hold, out),
+        Verb::Unhold => running("unhold", RemoteVerb::Unhold, out),
         Verb::Hangup => running("hangup", RemoteVerb::HangUp, out),
     }
 }
@@ -147,7 +149,8 @@ fn keeps_logs(verb: &Verb) -> bool {
         Verb::Sdp { .. } | Verb::Doctor { .. } => true,
         Verb::Contacts { .. } | Verb::History { .. } => true,
         Verb::Id | Verb::Demo { .. } | Verb::Devices | Verb::Status | Verb::Mute | Verb::Unmute => false,
-        Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen | Verb::Hangup => false,
+        Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen => false,
+        Verb::Hold | Verb::Unhold | Verb::Hangup => false,
     }
 }
 

@@ -69,6 +69,13 @@ pub enum CommandKind {
     HoldTalkKey {
         down: bool,
     },
+    /// Put a call on hold, or take it off. While either side holds it, neither hears the other: nothing of the peer is
+    /// played, and instead of the microphone the peer gets silence, as when muted. What is muted stays so. Refused
+    /// while the call is not connected.
+    SetHeld {
+        call: CallId,
+        held: bool,
+    },
     /// Stop or resume playing anything, in all calls; implies muting, as in every voice program.
     SetDeafened {
         deafened: bool,
@@ -244,6 +251,7 @@ pub enum Event {
     TalkingWhileMuted {
         call: CallId,
     },
+    /// A side put the call on hold, or took it off.
     Held {
         call: CallId,
         by_peer: bool,
@@ -456,6 +464,10 @@ pub struct SnapshotCall {
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
     pub peer_muted: bool,
+    /// We put it on hold.
+    pub held: bool,
+    /// They did; both may.
+    pub peer_held: bool,
 }
 
 /// A person who has no name, or an endpoint that is not even a person.

@@ -208,6 +208,10 @@ impl Sound {
         self.voice.send(VoiceCommand::Protect(key, protection));
     }
 
+    pub fn set_on_hold(&self, key: PeerKey, on_hold: bool) {
+        self.voice.send(VoiceCommand::SetOnHold(key, on_hold));
+    }
+
     pub fn set_microphone(&self, (muted, transmit): (bool, Transmit)) {
         self.voice.send(VoiceCommand::SetMuted(muted));
         self.voice.send(VoiceCommand::SetTransmit(transmit));

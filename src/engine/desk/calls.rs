@@ -47,6 +47,8 @@ pub(super) struct LiveCall {
     pub connected_at: Option<Instant>,
     pub interrupted_at: Option<Instant>,
     pub peer_muted: bool,
+    pub held: bool,
+    pub peer_held: bool,
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
     pub tally: Tally,
@@ -91,6 +93,8 @@ impl LiveCall {
             path: self.path.clone(),
             stats: self.stats.clone(),
             peer_muted: self.peer_muted,
+            held: self.held,
+            peer_held: self.peer_held,
         }
     }
 
@@ -128,6 +132,8 @@ impl Desk {
             connected_at: None,
             interrupted_at: None,
             peer_muted: false,
+            held: false,
+            peer_held: false,
             path: None,
             stats: None,
             tally: Tally::default(),
@@ -338,6 +344,7 @@ impl Desk {
         let packetizer = Packetizer::new(SeqNo(u16::from_ne_bytes(random())));
         let protection = live.resilience.protection();
         let mut peer = Peer::new(live.key, link.clone(), incoming, receiver, packetizer, protection);
+        peer.set_on_hold(live.is_on_hold());
         peer.listens = self.foreign.get(&call).is_none_or(Foreign::listens);
         sound.add_peer(Box::new(peer));
     }
@@ -431,7 +438,7 @@ impl Desk {
                 live.peer_muted = muted;
                 self.emit_at(now, Event::Muted { call, by_peer: true, muted });
             }
-            CallEvent::PeerHeld(held) => self.emit_at(now, Event::Held { call, by_peer: true, held }),
+            CallEvent::PeerHeld(held) => self.peer_held(call, held, now),
             CallEvent::Quality(quality) => {
                 let Quality { fraction_lost, mean_burst, queue_ms, .. } = quality;
                 let (packets, sent_bps) = (live.sent_packets, live.sent_bps);

@@ -39,6 +39,7 @@ impl Desk {
             CommandKind::AnswerSdp { offer, patience } => self.answer_sdp(&offer, patience, now).map(Reply::Call),
             CommandKind::SetMuted { muted } => self.set_muted(muted),
             CommandKind::HoldTalkKey { down } => self.hold_talk_key(down),
+            CommandKind::SetHeld { call, held } => self.set_held(call, held, now),
             CommandKind::SetDeafened { deafened } => self.set_deafened(deafened),
             CommandKind::Lookup { person } => match self.look_up(id, person) {
                 Ok(()) => return,
@@ -291,6 +292,8 @@ impl Desk {
             RemoteVerb::Unmute => drop(self.set_muted(false)?),
             RemoteVerb::Deafen => drop(self.set_deafened(true)?),
             RemoteVerb::Undeafen => drop(self.set_deafened(false)?),
+            RemoteVerb::Hold => self.hold_all(true, now)?,
+            RemoteVerb::Unhold => self.hold_all(false, now)?,
             RemoteVerb::HangUp => {
                 let calls: Vec<CallId> = self.calls.keys().copied().collect();
                 let ended = calls.into_iter().filter(|call| self.hang_up(*call, EndReason::HangUp, now));
@@ -324,6 +327,9 @@ impl Desk {
                     "phase": phase_name(call.phase),
                     "seconds": call.connected_at.map(|at| now.duration_since(at).as_secs()),
                     "path": call.path.as_ref().map(|path| if path.is_relayed() { "relayed" } else { "direct" }),
+                    "peer_muted": call.peer_muted,
+                    "held": call.held,
+                    "peer_held": call.peer_held,
                 })
             })
             .collect();

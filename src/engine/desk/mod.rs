@@ -3,11 +3,12 @@
 //! The rooms report by [`DeskInput`]; front ends by [`Command`](super::Command); nothing here blocks. After each input the switchboard
 //! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
 //! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], calls
-//! with endpoints that are not ours in [`foreign`], what a command does in [`commands`], figures in [`reports`].
+//! with endpoints that are not ours in [`foreign`], calls on hold in [`hold`], what a command does in [`commands`], figures in [`reports`].
 
 mod calls;
 mod commands;
 mod foreign;
+mod hold;
 mod reconnecting;
 mod reports;
 
