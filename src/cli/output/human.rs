@@ -389,7 +389,7 @@ impl Output for Human {
                 }
             }
             Report::Devices(devices) => self.plain(&tables::devices(devices, style)),
-            Report::Contacts(contacts) => self.plain(&tables::contacts(contacts, style)),
+            Report::Contacts { contacts, blocked } => self.plain(&tables::contacts(contacts, blocked, style)),
             Report::ContactChanged { what, person, name } => {
                 let name = name.clone().unwrap_or_else(|| self.name(person));
                 self.good(&tables::change(*what, &name));

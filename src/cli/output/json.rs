@@ -255,13 +255,13 @@ fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
             ("devices", Box::new(move |line| line.objects("devices", rows)))
         }
         Report::Diagnosis(diagnosis) => ("diagnosis", Box::new(move |line| diagnosis_fields(line, diagnosis))),
-        Report::Contacts(contacts) => {
+        Report::Contacts { contacts, blocked } => {
             let rows = contacts.iter().map(|contact| {
                 Line::new()
                     .text("person", &contact.person)
                     .text("link", &contact.link)
                     .put("name", &contact.name)
-                    .put("blocked", &contact.blocked)
+                    .put("blocked", &blocked.contains(&contact.person))
             });
             let rows: Vec<Line> = rows.collect();
             ("contacts", Box::new(move |line| line.objects("contacts", rows)))

@@ -8,8 +8,10 @@ mod sentences;
 mod style;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::Person;
@@ -48,7 +50,10 @@ pub enum Report {
     Devices(Vec<DeviceInfo>),
     /// Can I be called? The checks have been told one by one.
     Diagnosis(Box<Diagnosis>),
-    Contacts(Vec<Contact>),
+    Contacts {
+        contacts: Vec<Contact>,
+        blocked: Arc<BTreeSet<Person>>,
+    },
     /// One change of the address book.
     ContactChanged {
         what: Change,

@@ -1,5 +1,7 @@
 //! Answers that are more than one sentence.
 
+use std::collections::BTreeSet;
+
 use super::sentences::{self, Quality};
 use super::{Change, DemoResult, Heard, Style};
 use crate::base::Person;
@@ -29,14 +31,15 @@ pub fn devices(devices: &[DeviceInfo], style: Style) -> String {
     text + &style.dim("● is the default; use an id with --mic, --speaker or --ring-device")
 }
 
-pub fn contacts(contacts: &[Contact], style: Style) -> String {
+pub fn contacts(contacts: &[Contact], blocked: &BTreeSet<Person>, style: Style) -> String {
     if contacts.is_empty() {
         return "No contacts yet; add one with `twocans contacts add LINK --name NAME`.".into();
     }
     let name = |contact: &Contact| contact.name.clone().unwrap_or_else(|| "(no name)".into());
     let width = contacts.iter().map(|contact| name(contact).chars().count()).max().unwrap_or(0);
     let rows = contacts.iter().map(|contact| {
-        let blocked = if contact.blocked { format!("  {}", style.warn("blocked")) } else { String::new() };
+        let is_blocked = blocked.contains(&contact.person);
+        let blocked = if is_blocked { format!("  {}", style.warn("blocked")) } else { String::new() };
         format!("{:<width$}  {}{blocked}", name(contact), style.dim(&contact.link.to_string()))
     });
     rows.collect::<Vec<_>>().join("\n")
