@@ -10,7 +10,7 @@ use crate::audio::{AudioRole, DeviceInfo};
 use crate::base::{CallId, EndReason, NodeId, Person};
 use crate::identity::Link;
 use crate::nat::MappedPort;
-use crate::store::{Contact, HistoryEntry};
+use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
 
 /// Chosen by the front end; comes back in [`Event::CommandFinished`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,10 +106,33 @@ pub enum CommandKind {
         person: Person,
         blocked: bool,
     },
+    /// How loud a person is played, at once in a running call too; kept in the profile.
+    SetVolume {
+        person: Person,
+        volume: Volume,
+    },
+    /// Which ways calls with a person may take, from the next call on; kept in the profile. Where the options say relay
+    /// only, that holds for everybody.
+    SetRoute {
+        person: Person,
+        route: Route,
+    },
+    /// The safety words of a call with this person were compared and are the same, or that is taken back.
+    SetVerified {
+        person: Person,
+        verified: bool,
+    },
     /// A sound device or what is done to the sound, from now on.
     ChooseAudio(AudioChoice),
     /// Finishes with [`Reply::Devices`]: what is plugged in.
     ListDevices,
+    /// Try microphone and speaker without a call, or stop that. Finishes when the devices are open, or with a failure of the
+    /// kind [`FailureKind::Device`]. It stops by itself after two minutes and when a call needs the devices; during a
+    /// call it is refused.
+    TrySound(Option<SoundTrial>),
+    /// Ring for two seconds on the ring device; finishes after it, or with a failure of the kind
+    /// [`FailureKind::Device`].
+    TryRing,
     /// Keeps a front end's own setting in the profile; `None` forgets it. See [`Snapshot::preferences`].
     SetPreference {
         key: String,
@@ -134,6 +157,15 @@ pub type CommandResult = Result<Reply, Failure>;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     Done,
+/// How sound is tried without a call. Everything is done to it that is done in calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoundTrial {
+    /// The microphone is open, and [`Engine::levels`](super::Engine::levels) follow it; nothing is played.
+    Meter,
+    /// And what it picks up is played a second later.
+    Echo,
+}
+
     Call(CallId),
     Lookup(LookupReport),
     Contacts(Vec<Contact>),
@@ -450,10 +482,14 @@ pub struct Snapshot {
     pub preferences: Arc<BTreeMap<String, String>>,
     /// What the last diagnosis found out about the network; `None` before the first.
     pub network: Option<NetworkReport>,
+    /// What is set for one person, contacts or not; who is missing has the defaults.
+    pub people: Arc<BTreeMap<Person, PersonSettings>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotCall {
+    /// Sound is being tried.
+    pub trial: Option<SoundTrial>,
     pub call: CallId,
     /// `None`: an endpoint that is not ours.
     pub peer: Option<Person>,
@@ -476,6 +512,13 @@ pub fn name_of_nameless(peer: Option<&Person>) -> String {
 }
 
 impl SnapshotCall {
+impl Snapshot {
+    /// What is set for a person.
+    pub fn person(&self, person: Person) -> PersonSettings {
+        self.people.get(&person).copied().unwrap_or_default()
+    }
+}
+
     /// The person's name, or what there is instead of one.
     pub fn peer_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| name_of_nameless(self.peer.as_ref()))

@@ -27,11 +27,11 @@ pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;
 pub use crate::link::TurnServer;
 pub use crate::nat::{Filtering, MappedPort, Mapping, MappingLifetime, MappingProtocol, NatKind, NatReport, Seen};
-pub use crate::store::{Contact, HistoryEntry};
+pub use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
 pub use api::{
     CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind,
-    LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, Stamped, Summary,
-    name_of_nameless,
+    LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, SoundTrial,
+    Stamped, Summary, name_of_nameless,
 };
 pub use audio_choice::AudioChoice;
 pub use clock::MonotonicClock;

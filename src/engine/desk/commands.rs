@@ -1,5 +1,6 @@
 //! What each command does.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use crate::call::DialRefused;
 use crate::control::{Ask, Response};
 use crate::engine::doctor::{self, Asker, Patient};
 use crate::engine::remote::{self, RemoteVerb};
+use crate::engine::profile::stored;
 use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
@@ -53,31 +55,21 @@ impl Desk {
             }
             CommandKind::ListContacts => Ok(Reply::Contacts(self.contacts.to_vec())),
             CommandKind::AddContact { link, name } => self.add_contact(link, name).await,
-            CommandKind::RenameContact { person, name } => {
-                let changed = self.store.rename(person, name).await;
-                self.after_change(changed).await
-            }
-            CommandKind::RemoveContact { person } => {
-                let changed = self.store.remove(person).await;
-                if changed.is_ok() {
-                    self.switchboard.set_known(person, false);
-                }
-                self.after_change(changed).await
-            }
-            CommandKind::SetBlocked { person, blocked } => {
-                let changed = self.store.set_blocked(person, blocked).await;
-                if changed.is_ok() {
-                    self.switchboard.set_blocked(person, blocked);
-                    let all = Arc::make_mut(&mut self.blocked);
-                    if blocked {
-                        all.insert(person)
-                    } else {
-                        all.remove(&person)
-                    };
-                }
-                self.after_change(changed).await
-            }
+            CommandKind::RenameContact { person, name } => self.rename_contact(person, name).await,
+            CommandKind::RemoveContact { person } => self.remove_contact(person).await,
+            CommandKind::SetBlocked { person, blocked } => self.set_blocked(person, blocked).await,
+            CommandKind::SetVolume { person, volume } => self.set_volume(person, volume).await,
+            CommandKind::SetRoute { person, route } => self.set_route(person, route).await,
+            CommandKind::SetVerified { person, verified } => self.set_verified(person, verified).await,
             CommandKind::ChooseAudio(choice) => self.choose_audio(choice).await,
+            CommandKind::TrySound(trial) => match self.try_sound(id, trial) {
+                Some(result) => result,
+                None => return,
+            },
+            CommandKind::TryRing => match self.try_ring(id) {
+                Ok(()) => return,
+                Err(failure) => Err(failure),
+            },
             CommandKind::ListDevices => return self.list_devices(id),
             CommandKind::SetPreference { key, value } => self.set_preference(key, value).await,
             CommandKind::ListHistory { limit } => self.store.history(limit).await.map(Reply::History).map_err(stored),
@@ -135,6 +127,7 @@ impl Desk {
             sound.follow(&self.options.audio);
         }
         self.switch_microphone(Instant::now());
+        self.follow_in_trial();
         self.set_preference(key.to_owned(), Some(value)).await
     }
 
@@ -258,22 +251,6 @@ impl Desk {
         }
     }
 
-    async fn add_contact(&mut self, link: Link, name: Option<String>) -> CommandResult {
-        if link.person == self.me.person() {
-            return Err(Failure::usage("that is your own link"));
-        }
-        let person = link.person;
-        let changed = self.store.add_contact(link, name).await.map(drop);
-        self.switchboard.set_known(person, changed.is_ok());
-        self.after_change(changed).await
-    }
-
-    async fn after_change(&mut self, changed: Result<(), StoreError>) -> CommandResult {
-        changed.map_err(stored)?;
-        self.contacts = Arc::new(self.store.contacts().await.map_err(stored)?);
-        Ok(Reply::Done)
-    }
-
     /// Another process of this profile hands over its verb.
     pub(super) fn answer_ask(&mut self, ask: Ask) {
         match remote::from_request(&ask.request) {
@@ -354,7 +331,7 @@ fn respond(result: Result<serde_json::Value, Failure>) -> Response {
     }
 }
 
-fn internal(why: &impl std::fmt::Display) -> Failure {
+pub(super) fn internal(why: &impl std::fmt::Display) -> Failure {
     Failure { kind: FailureKind::Internal, retry: Retry::Later, detail: why.to_string() }
 }
 
@@ -385,19 +362,6 @@ fn refused(why: &DialRefused) -> Failure {
 
 fn offline() -> Failure {
     Failure::usage("this process is not on the network")
-}
-
-fn stored(why: StoreError) -> Failure {
-    let kind = match why {
-        StoreError::UnknownContact | StoreError::BadName | StoreError::TooLong { .. } | StoreError::TooMany { .. } => {
-            FailureKind::Usage
-        }
-        StoreError::Damaged { .. } | StoreError::TooNew { .. } | StoreError::Foreign { .. } => {
-            FailureKind::ProfileDamaged
-        }
-        _ => FailureKind::Internal,
-    };
-    Failure { kind, retry: Retry::AfterUserAction, detail: why.to_string() }
 }
 
 pub(super) fn random<const N: usize>() -> [u8; N] {

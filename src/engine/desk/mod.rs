@@ -3,14 +3,16 @@
 //! The rooms report by [`DeskInput`]; front ends by [`Command`](super::Command); nothing here blocks. After each input the switchboard
 //! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
 //! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], calls
-//! with endpoints that are not ours in [`foreign`], calls on hold in [`hold`], what a command does in [`commands`], figures in [`reports`].
+//! with endpoints that are not ours in [`foreign`], calls on hold in [`hold`], what is known of people in [`people`], what a command does in [`commands`], sound in [`sounds`], figures in [`reports`].
 
 mod calls;
 mod commands;
 mod foreign;
 mod hold;
+mod people;
 mod reconnecting;
 mod reports;
+mod sounds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,9 +23,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use self::calls::LiveCall;
 use self::foreign::Foreign;
+use self::sounds::Trial;
 use super::clock::unix_now_s;
 use super::doctor::Asker;
 use super::handle::Backstage;
@@ -31,7 +35,7 @@ use super::link_task::LinkNews;
 use super::ports::Ports;
 use super::relaying::RelayService;
 use super::session::{self, Invitation, SessionHandle, SessionId};
-use super::sound::{Sound, SoundNews};
+use super::sound::{Sound, SoundId, SoundNews};
 use super::usage::UsageMeter;
 use super::voice_thread::VoiceNews;
 use super::{AudioChoice, AudioOptions, Check, Diagnosis, Event, Failure, NetworkReport, Options, Snapshot, Stamped};
@@ -41,7 +45,7 @@ use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
 use crate::nat::{MappedPort, NetworkChange};
 use crate::rendezvous::{Preparation, RelayGrant, Rendezvous, RendezvousEvent, RingFailure, Totals};
-use crate::store::{Contact, Store};
+use crate::store::{Contact, PersonSettings, Store};
 
 /// Reports waiting for the desk. A room that finds it full waits; the desk never waits for a room.
 const INPUT_QUEUE: usize = 256;
@@ -89,7 +93,15 @@ pub(super) enum DeskInput {
     },
     /// The router has opened a port, or closed it.
     PortMapped(Option<MappedPort>),
-    Sound(SoundNews),
+    Sound {
+        of: SoundId,
+        news: SoundNews,
+    },
+    /// It has rung for trial.
+    RingTried {
+        command: super::CommandId,
+        result: super::CommandResult,
+    },
     /// A command that took its time has ended.
     Done {
         command: super::CommandId,
@@ -140,11 +152,17 @@ pub(super) struct Desk {
     audio_shown: Arc<AudioOptions>,
 
     sound: Option<Sound>,
+    people: Arc<BTreeMap<Person, PersonSettings>>,
     /// When this process's microphone file began.
     mic_t0: Option<Instant>,
     muted: bool,
     /// Whether the push-to-talk key is down; `None` while it has not been touched since the microphone was last switched.
+    /// Of calls.
     talk_key: Option<bool>,
+    trial: Option<Trial>,
+    trying_ring: bool,
+    /// Cancelled when the last sound that ended has let go of the devices.
+    devices_are_free: CancellationToken,
     deafened: bool,
 
     inbox: mpsc::Sender<DeskInput>,
@@ -185,6 +203,7 @@ pub(super) async fn run(furniture: Furniture) {
         let remembered = preferences.iter().filter_map(|(key, value)| AudioChoice::from_preference(key, value));
         remembered.for_each(|choice| choice.apply_where_unsaid(&mut options.audio));
     }
+    let people = Arc::new(store.people().await.unwrap_or_default());
     let audio_shown = Arc::new(options.audio.clone());
     let relay_service = RelayService::new(&options.network);
     let mut desk = Desk {
@@ -207,9 +226,13 @@ pub(super) async fn run(furniture: Furniture) {
         sound: None,
         mic_t0: None,
         muted: false,
+        people,
         talk_key: None,
         deafened: false,
         inbox,
+        trial: None,
+        trying_ring: false,
+        devices_are_free: sounds::nothing_is_open(),
         voice_news,
         signalling: JoinSet::new(),
         closing: JoinSet::new(),
@@ -258,7 +281,7 @@ impl Desk {
         every_10_s: &mut Interval,
     ) {
         let timeout = self.switchboard.poll_timeout().map(|(at, _reason)| at);
-        let timeout = timeout.into_iter().chain(self.foreign_timeout()).min();
+        let timeout = timeout.into_iter().chain(self.foreign_timeout()).chain(self.trial_timeout()).min();
         // Nothing to check, and nothing to wake up for, without a call.
         let check_at = (!self.calls.is_empty()).then_some(self.checked + CHECK_EVERY);
         tokio::select! {
@@ -278,6 +301,7 @@ impl Desk {
                 self.checked = Instant::now();
                 self.check_ways();
             }
+                self.handle_trial_timeout(Instant::now());
             _ = every_10_s.tick() => self.ask_totals(),
             Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
             Some(_) = self.signalling.join_next(), if !self.signalling.is_empty() => {}
@@ -306,7 +330,8 @@ impl Desk {
                 }
                 self.emit_at(now, Event::PortMapped(mapped));
             }
-            DeskInput::Sound(news) => self.handle_sound(news, now),
+            DeskInput::Sound { of, news } => self.handle_sound(of, news, now),
+            DeskInput::RingTried { command, result } => self.ring_tried(command, result),
             DeskInput::Done { command, result } => self.finish(command, result),
             DeskInput::Totals(totals) => self.report_totals(totals),
             DeskInput::Checked(check) => self.emit(Event::Checked(check)),
@@ -405,8 +430,10 @@ impl Desk {
         }
     }
 
+            people: self.people.clone(),
     /// Hangs up, withdraws presence, closes devices and files; each within a deadline.
     async fn say_goodbye(&mut self, inputs: &mut mpsc::Receiver<DeskInput>) {
+            trial: self.trial.as_ref().map(|trial| trial.kind),
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
         for call in calls {
             self.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());
@@ -418,6 +445,7 @@ impl Desk {
         };
         let nobody_waits = async { while inputs.recv().await.is_some() {} };
         tokio::select! {
+        self.stop_trial();
             _ = tokio::time::timeout(GOODBYE, goodbyes) => {}
             () = nobody_waits => {}
         }

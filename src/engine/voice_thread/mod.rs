@@ -59,6 +59,8 @@ pub(super) struct Peer {
     /// What this peer adds to the mix, and how loud.
     step: [f32; PLAYOUT_STEP],
     fader: Fader,
+    /// What the samples are multiplied by while nobody holds the call.
+    gain: f32,
     /// Neither hears the other.
     on_hold: bool,
     heard: bool,
@@ -74,16 +76,26 @@ impl Peer {
         receiver: Receiver,
         packetizer: Packetizer,
         protection: Protection,
+        gain: f32,
     ) -> Self {
         let step = [0.0; PLAYOUT_STEP];
-        let fader = Fader::new(1.0);
+        let fader = Fader::new(gain);
         let (on_hold, heard, listens) = (false, false, true);
-        Self { key, link, incoming, receiver, packetizer, protection, step, fader, on_hold, heard, listens }
+        Self { key, link, incoming, receiver, packetizer, protection, step, fader, gain, on_hold, heard, listens }
     }
 
     pub fn set_on_hold(&mut self, on_hold: bool) {
         self.on_hold = on_hold;
-        self.fader.fade_to(if on_hold { 0.0 } else { 1.0 });
+        self.fade();
+    }
+
+    fn set_gain(&mut self, gain: f32) {
+        self.gain = gain;
+        self.fade();
+    }
+
+    fn fade(&mut self) {
+        self.fader.fade_to(if self.on_hold { 0.0 } else { self.gain });
     }
 }
 
@@ -94,6 +106,8 @@ pub(super) enum VoiceCommand {
     RemovePeer(PeerKey),
     /// What to do about this peer's loss from now on.
     Protect(PeerKey, Protection),
+    /// What this peer's samples are multiplied by from now on.
+    SetVolume(PeerKey, f32),
     /// From now on neither hears the other, or both do again.
     SetOnHold(PeerKey, bool),
     /// What happens to the microphone's sound from now on.
@@ -102,6 +116,8 @@ pub(super) enum VoiceCommand {
     SetTransmit(Transmit),
     /// From now on what is heard is said, a second later, instead of the microphone's sound.
     Echo(Box<EchoLine>),
+    /// From now on the microphone's sound is played, too, a second later.
+    PlayBack(Box<EchoLine>),
     SetDeafened(bool),
 }
 
@@ -219,6 +235,7 @@ struct VoiceLoop {
     activity: VoiceActivity,
     muted_talk: MutedTalk,
     echo: Option<Box<EchoLine>>,
+    play_back: Option<Box<EchoLine>>,
     mic_level: LevelMeter,
     speaker_level: LevelMeter,
     levels: Arc<Levels>,
@@ -248,6 +265,7 @@ impl VoiceLoop {
             activity: VoiceActivity::new(),
             muted_talk: MutedTalk::default(),
             echo: None,
+            play_back: None,
             mic_level: LevelMeter::new(),
             speaker_level: LevelMeter::new(),
             levels,
@@ -300,6 +318,11 @@ impl VoiceLoop {
                     self.follow_protection();
                 }
             }
+            VoiceCommand::SetVolume(key, gain) => {
+                if let Some(peer) = self.peer(key) {
+                    peer.set_gain(gain);
+                }
+            }
             VoiceCommand::SetOnHold(key, on_hold) => {
                 if let Some(peer) = self.peer(key) {
                     peer.set_on_hold(on_hold);
@@ -323,6 +346,7 @@ impl VoiceLoop {
             }
             VoiceCommand::SetTransmit(transmit) => self.transmit = transmit,
             VoiceCommand::Echo(line) => self.echo = Some(line),
+            VoiceCommand::PlayBack(line) => self.play_back = Some(line),
             VoiceCommand::SetDeafened(deafened) => self.deafened = deafened,
         }
     }
@@ -393,6 +417,9 @@ impl VoiceLoop {
             } else {
                 self.gate(&mut frame);
             }
+            if let Some(line) = &mut self.play_back {
+                line.hear(&frame[..piece]);
+            }
             if self.peers.is_empty() {
                 continue;
             }
@@ -458,8 +485,14 @@ impl VoiceLoop {
                 let _ = self.news.try_send(VoiceNews::FirstAudio { key: peer.key, at: now });
             }
         }
+        let back = self.play_back.as_mut().map(|line| {
+            let mut back = [0.0; PLAYOUT_STEP];
+            line.say(&mut back);
+            back
+        });
+        let voices = self.peers.iter().map(|peer| &peer.step).chain(&back);
         let mut mixed = [0.0; PLAYOUT_STEP];
-        self.mixer.mix(self.peers.iter().map(|peer| (&peer.step[..], 1.0)), &mut mixed);
+        self.mixer.mix(voices.map(|voice| (&voice[..], 1.0)), &mut mixed);
         if self.deafened {
             mixed.fill(0.0);
         }
