@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{AudioChoice, AudioOptions, Check, Diagnosis, NetworkReport};
 use crate::audio::{AudioRole, DeviceInfo};
 use crate::base::{CallId, EndReason, NodeId, Person};
-use crate::identity::Link;
+use crate::identity::{Link, Passphrase};
 use crate::nat::MappedPort;
 use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
 
@@ -138,6 +138,12 @@ pub enum CommandKind {
         key: String,
         value: Option<String>,
     },
+    /// Writes an encrypted backup of the identity, the people and the preferences to a file that is not there yet. Takes
+    /// about a second; [`BACKUP_EXPORTED`](super::BACKUP_EXPORTED) says when it was done last.
+    ExportIdentity {
+        file: PathBuf,
+        passphrase: Passphrase,
+    },
     /// Finishes with [`Reply::History`], newest first, at most `limit` entries.
     ListHistory {
         limit: u32,
@@ -151,12 +157,6 @@ pub enum CommandKind {
     Shutdown,
 }
 
-/// How a command ended.
-pub type CommandResult = Result<Reply, Failure>;
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Reply {
-    Done,
 /// How sound is tried without a call. Everything is done to it that is done in calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SoundTrial {
@@ -166,6 +166,12 @@ pub enum SoundTrial {
     Echo,
 }
 
+/// How a command ended.
+pub type CommandResult = Result<Reply, Failure>;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    Done,
     Call(CallId),
     Lookup(LookupReport),
     Contacts(Vec<Contact>),
@@ -476,20 +482,20 @@ pub struct Snapshot {
     pub contacts: Arc<Vec<Contact>>,
     /// Whose calls are refused without ringing, contacts or not.
     pub blocked: Arc<BTreeSet<Person>>,
+    /// What is set for one person, contacts or not; who is missing has the defaults.
+    pub people: Arc<BTreeMap<Person, PersonSettings>>,
     /// The sound devices that are wished for, and what is done to the sound.
     pub audio: Arc<AudioOptions>,
     /// What front ends keep in the profile.
     pub preferences: Arc<BTreeMap<String, String>>,
+    /// Sound is being tried.
+    pub trial: Option<SoundTrial>,
     /// What the last diagnosis found out about the network; `None` before the first.
     pub network: Option<NetworkReport>,
-    /// What is set for one person, contacts or not; who is missing has the defaults.
-    pub people: Arc<BTreeMap<Person, PersonSettings>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotCall {
-    /// Sound is being tried.
-    pub trial: Option<SoundTrial>,
     pub call: CallId,
     /// `None`: an endpoint that is not ours.
     pub peer: Option<Person>,
@@ -506,12 +512,6 @@ pub struct SnapshotCall {
     pub peer_held: bool,
 }
 
-/// A person who has no name, or an endpoint that is not even a person.
-pub fn name_of_nameless(peer: Option<&Person>) -> String {
-    peer.map_or_else(|| "the other endpoint".to_owned(), Person::abbreviated)
-}
-
-impl SnapshotCall {
 impl Snapshot {
     /// What is set for a person.
     pub fn person(&self, person: Person) -> PersonSettings {
@@ -519,6 +519,12 @@ impl Snapshot {
     }
 }
 
+/// A person who has no name, or an endpoint that is not even a person.
+pub fn name_of_nameless(peer: Option<&Person>) -> String {
+    peer.map_or_else(|| "the other endpoint".to_owned(), Person::abbreviated)
+}
+
+impl SnapshotCall {
     /// The person's name, or what there is instead of one.
     pub fn peer_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| name_of_nameless(self.peer.as_ref()))

@@ -2,6 +2,7 @@
 
 mod api;
 mod audio_choice;
+mod backup;
 mod clock;
 mod desk;
 mod doctor;
@@ -25,6 +26,7 @@ pub mod whom;
 
 pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;
+pub use crate::identity::{Passphrase, PassphraseError};
 pub use crate::link::TurnServer;
 pub use crate::nat::{Filtering, MappedPort, Mapping, MappingLifetime, MappingProtocol, NatKind, NatReport, Seen};
 pub use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
@@ -34,6 +36,7 @@ pub use api::{
     Stamped, Summary, name_of_nameless,
 };
 pub use audio_choice::AudioChoice;
+pub use backup::{BACKUP_EXPORTED, Imported, has_identity, import_identity, replace_identity};
 pub use clock::MonotonicClock;
 pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};
 pub use handle::{Engine, Events, SendError};

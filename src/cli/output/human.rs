@@ -367,6 +367,24 @@ impl Output for Human {
                     self.plain(&format!("\n{}", crate::identity::qr_terminal(link).trim_end_matches('\n')));
                 }
             }
+            Report::Exported { link, file } => {
+                let file = style.accent(&file.display().to_string());
+                self.good(&format!("{} is kept in {file}.", link.person.abbreviated()));
+                self.step("Without the passphrase nobody can open it, not even you; put a copy on another device.");
+            }
+            Report::Imported(imported) => {
+                let contacts = match imported.contacts {
+                    1 => "one contact".to_owned(),
+                    contacts => format!("{contacts} contacts"),
+                };
+                self.good(&format!("This profile is {} now, with {contacts}.", imported.link.person.abbreviated()));
+                if let Some(file) = &imported.set_aside {
+                    self.step(&format!(
+                        "The key that it had before is in {}.",
+                        style.accent(&file.display().to_string())
+                    ));
+                }
+            }
             Report::Lookup { link, found } if found.found => {
                 let seq = found.seq.map(|seq| format!(", record {seq}")).unwrap_or_default();
                 let (name, took) = (self.name(&link.person), sentences::took(found.took));

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::Person;
-use crate::engine::{Contact, DeviceInfo, Diagnosis, Failure, HistoryEntry, LookupReport, MonotonicClock, Stamped};
+use crate::engine::{
+    Contact, DeviceInfo, Diagnosis, Failure, HistoryEntry, Imported, LookupReport, MonotonicClock, Stamped,
+};
 use crate::identity::Link;
 
 pub use human::{Human, Show};
@@ -36,6 +38,13 @@ pub enum Report {
     Identity {
         link: Link,
     },
+    /// The identity is in an encrypted file.
+    Exported {
+        link: Link,
+        file: PathBuf,
+    },
+    /// And was taken from one.
+    Imported(Imported),
     Lookup {
         link: Link,
         found: LookupReport,

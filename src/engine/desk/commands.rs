@@ -11,9 +11,10 @@ use super::{Desk, DeskInput};
 use crate::base::{CallId, EndReason, Person};
 use crate::call::DialRefused;
 use crate::control::{Ask, Response};
+use crate::engine::backup::{self, BACKUP_EXPORTED, Belongings};
 use crate::engine::doctor::{self, Asker, Patient};
-use crate::engine::remote::{self, RemoteVerb};
 use crate::engine::profile::stored;
+use crate::engine::remote::{self, RemoteVerb};
 use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
@@ -21,8 +22,7 @@ use crate::engine::{
     AudioChoice, CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind,
     LookupReport, Reply, Retry, TransmitMode,
 };
-use crate::identity::Link;
-use crate::store::StoreError;
+use crate::identity::{Link, Passphrase};
 
 /// Ringing time of a call that another process asked for; as `--ring-timeout`'s default.
 const DEFAULT_RING_TIMEOUT: Duration = Duration::from_secs(45);
@@ -72,6 +72,7 @@ impl Desk {
             },
             CommandKind::ListDevices => return self.list_devices(id),
             CommandKind::SetPreference { key, value } => self.set_preference(key, value).await,
+            CommandKind::ExportIdentity { file, passphrase } => return self.export_identity(id, file, passphrase),
             CommandKind::ListHistory { limit } => self.store.history(limit).await.map(Reply::History).map_err(stored),
             CommandKind::Shutdown => {
                 self.stopping = true;
@@ -126,8 +127,8 @@ impl Desk {
         if let Some(sound) = &mut self.sound {
             sound.follow(&self.options.audio);
         }
-        self.switch_microphone(Instant::now());
         self.follow_in_trial();
+        self.switch_microphone(Instant::now());
         self.set_preference(key.to_owned(), Some(value)).await
     }
 
@@ -148,6 +149,37 @@ impl Desk {
             None => all.remove(&key),
         };
         Ok(Reply::Done)
+    }
+
+    /// The passphrase takes its time, and so may the disk.
+    fn export_identity(&self, command: CommandId, file: PathBuf, passphrase: Passphrase) {
+        let content = Belongings {
+            contacts: &self.contacts,
+            blocked: &self.blocked,
+            people: &self.people,
+            preferences: &self.preferences,
+        }
+        .pack();
+        let (key, store, inbox) = (self.me.clone(), self.store.clone(), self.inbox.clone());
+        tokio::spawn(async move {
+            let written = spawn_blocking(move || backup::export(&key, &content, &file, &passphrase)).await;
+            let result = written.unwrap_or_else(|why| Err(internal(&why)));
+            if let Ok(made_unix_s) = result {
+                // The backup is there all the same; only the reminder comes again.
+                if let Err(why) = store.set_setting(BACKUP_EXPORTED, Some(made_unix_s.to_string())).await {
+                    tracing::warn!(%why, "it is not noted that there is a backup");
+                }
+            }
+            let _ = inbox.send(DeskInput::Exported { command, result }).await;
+        });
+    }
+
+    pub(super) fn exported(&mut self, command: CommandId, result: Result<i64, Failure>) {
+        let result = result.map(|made_unix_s| {
+            Arc::make_mut(&mut self.preferences).insert(BACKUP_EXPORTED.to_owned(), made_unix_s.to_string());
+            Reply::Done
+        });
+        self.finish(command, result);
     }
 
     fn set_muted(&mut self, muted: bool) -> CommandResult {

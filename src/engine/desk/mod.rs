@@ -107,6 +107,11 @@ pub(super) enum DeskInput {
         command: super::CommandId,
         result: super::CommandResult,
     },
+    /// A backup was written, at this Unix time in seconds.
+    Exported {
+        command: super::CommandId,
+        result: Result<i64, Failure>,
+    },
     Totals(Totals),
     Checked(Check),
     Diagnosed {
@@ -147,22 +152,22 @@ pub(super) struct Desk {
     /// Shared with every snapshot; replaced as a whole.
     contacts: Arc<Vec<Contact>>,
     blocked: Arc<BTreeSet<Person>>,
+    people: Arc<BTreeMap<Person, PersonSettings>>,
     preferences: Arc<BTreeMap<String, String>>,
     /// The options' sound, as snapshots share it.
     audio_shown: Arc<AudioOptions>,
 
-    sound: Option<Sound>,
-    people: Arc<BTreeMap<Person, PersonSettings>>,
-    /// When this process's microphone file began.
-    mic_t0: Option<Instant>,
-    muted: bool,
-    /// Whether the push-to-talk key is down; `None` while it has not been touched since the microphone was last switched.
     /// Of calls.
-    talk_key: Option<bool>,
+    sound: Option<Sound>,
     trial: Option<Trial>,
     trying_ring: bool,
     /// Cancelled when the last sound that ended has let go of the devices.
     devices_are_free: CancellationToken,
+    /// When this process's microphone file began.
+    mic_t0: Option<Instant>,
+    muted: bool,
+    /// Whether the push-to-talk key is down; `None` while it has not been touched since the microphone was last switched.
+    talk_key: Option<bool>,
     deafened: bool,
 
     inbox: mpsc::Sender<DeskInput>,
@@ -198,12 +203,12 @@ pub(super) async fn run(furniture: Furniture) {
     };
     let contacts = Arc::new(store.contacts().await.unwrap_or_default());
     let blocked = Arc::new(store.blocked().await.unwrap_or_default());
+    let people = Arc::new(store.people().await.unwrap_or_default());
     let preferences = Arc::new(store.settings().await.unwrap_or_default());
     if options.audio.remember {
         let remembered = preferences.iter().filter_map(|(key, value)| AudioChoice::from_preference(key, value));
         remembered.for_each(|choice| choice.apply_where_unsaid(&mut options.audio));
     }
-    let people = Arc::new(store.people().await.unwrap_or_default());
     let audio_shown = Arc::new(options.audio.clone());
     let relay_service = RelayService::new(&options.network);
     let mut desk = Desk {
@@ -221,18 +226,18 @@ pub(super) async fn run(furniture: Furniture) {
         next_session: 1,
         contacts,
         blocked,
+        people,
         preferences,
         audio_shown,
         sound: None,
-        mic_t0: None,
-        muted: false,
-        people,
-        talk_key: None,
-        deafened: false,
-        inbox,
         trial: None,
         trying_ring: false,
         devices_are_free: sounds::nothing_is_open(),
+        mic_t0: None,
+        muted: false,
+        talk_key: None,
+        deafened: false,
+        inbox,
         voice_news,
         signalling: JoinSet::new(),
         closing: JoinSet::new(),
@@ -296,12 +301,12 @@ impl Desk {
             () = sleep_until(timeout.unwrap_or_else(Instant::now).into()), if timeout.is_some() => {
                 self.switchboard.handle_timeout(Instant::now());
                 self.handle_foreign_timeout(Instant::now());
+                self.handle_trial_timeout(Instant::now());
             }
             () = sleep_until(check_at.unwrap_or_else(Instant::now).into()), if check_at.is_some() => {
                 self.checked = Instant::now();
                 self.check_ways();
             }
-                self.handle_trial_timeout(Instant::now());
             _ = every_10_s.tick() => self.ask_totals(),
             Some(_) = self.closing.join_next(), if !self.closing.is_empty() => {}
             Some(_) = self.signalling.join_next(), if !self.signalling.is_empty() => {}
@@ -333,6 +338,7 @@ impl Desk {
             DeskInput::Sound { of, news } => self.handle_sound(of, news, now),
             DeskInput::RingTried { command, result } => self.ring_tried(command, result),
             DeskInput::Done { command, result } => self.finish(command, result),
+            DeskInput::Exported { command, result } => self.exported(command, result),
             DeskInput::Totals(totals) => self.report_totals(totals),
             DeskInput::Checked(check) => self.emit(Event::Checked(check)),
             DeskInput::Diagnosed { asker, diagnosis } => self.diagnosed(asker, diagnosis),
@@ -424,28 +430,28 @@ impl Desk {
             deafened: self.deafened,
             contacts: self.contacts.clone(),
             blocked: self.blocked.clone(),
+            people: self.people.clone(),
             audio: self.audio_shown.clone(),
             preferences: self.preferences.clone(),
+            trial: self.trial.as_ref().map(|trial| trial.kind),
             network: self.network.clone(),
         }
     }
 
-            people: self.people.clone(),
     /// Hangs up, withdraws presence, closes devices and files; each within a deadline.
     async fn say_goodbye(&mut self, inputs: &mut mpsc::Receiver<DeskInput>) {
-            trial: self.trial.as_ref().map(|trial| trial.kind),
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
         for call in calls {
             self.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());
         }
         self.drain_switchboard().await;
+        self.stop_trial();
         let goodbyes = async {
             while self.signalling.join_next().await.is_some() {}
             while self.closing.join_next().await.is_some() {}
         };
         let nobody_waits = async { while inputs.recv().await.is_some() {} };
         tokio::select! {
-        self.stop_trial();
             _ = tokio::time::timeout(GOODBYE, goodbyes) => {}
             () = nobody_waits => {}
         }
