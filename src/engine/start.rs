@@ -145,7 +145,7 @@ fn rendezvous_config(options: &Options, profile: &Profile, me: &PersonKey) -> Re
     }
 }
 
-fn profile_in_use(why: &ControlError) -> Failure {
+pub(super) fn profile_in_use(why: &ControlError) -> Failure {
     let kind = match why {
         ControlError::InUse { .. } => FailureKind::ProfileInUse,
         _ => FailureKind::ProfileDamaged,
@@ -153,7 +153,7 @@ fn profile_in_use(why: &ControlError) -> Failure {
     Failure { kind, retry: Retry::AfterUserAction, detail: why.to_string() }
 }
 
-fn damaged(why: &StoreError) -> Failure {
+pub(super) fn damaged(why: &StoreError) -> Failure {
     Failure { kind: FailureKind::ProfileDamaged, retry: Retry::AfterUserAction, detail: why.to_string() }
 }
 

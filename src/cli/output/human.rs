@@ -49,6 +49,8 @@ struct Live {
     stats: Option<PeerStats>,
     muted: bool,
     peer_muted: bool,
+    held: bool,
+    peer_held: bool,
     reconnecting: bool,
 }
 
@@ -287,6 +289,8 @@ impl Output for Human {
                     stats: None,
                     muted: false,
                     peer_muted: false,
+                    held: false,
+                    peer_held: false,
                     reconnecting: false,
                 });
             }
@@ -327,6 +331,9 @@ impl Output for Human {
                 self.warn("You are talking, but your microphone is muted; press m to be heard.");
             }
             Event::Held { call, by_peer, held } => {
+                if let Some(live) = &mut self.call {
+                    *(if *by_peer { &mut live.peer_held } else { &mut live.held }) = *held;
+                }
                 let who = if *by_peer { self.peer(call) } else { "You".into() };
                 self.step(&format!("{who} {}.", if *held { "put the call on hold" } else { "resumed the call" }));
             }
@@ -360,6 +367,24 @@ impl Output for Human {
                     self.plain(&format!("\n{}", crate::identity::qr_terminal(link).trim_end_matches('\n')));
                 }
             }
+            Report::Exported { link, file } => {
+                let file = style.accent(&file.display().to_string());
+                self.good(&format!("{} is kept in {file}.", link.person.abbreviated()));
+                self.step("Without the passphrase nobody can open it, not even you; put a copy on another device.");
+            }
+            Report::Imported(imported) => {
+                let contacts = match imported.contacts {
+                    1 => "one contact".to_owned(),
+                    contacts => format!("{contacts} contacts"),
+                };
+                self.good(&format!("This profile is {} now, with {contacts}.", imported.link.person.abbreviated()));
+                if let Some(file) = &imported.set_aside {
+                    self.step(&format!(
+                        "The key that it had before is in {}.",
+                        style.accent(&file.display().to_string())
+                    ));
+                }
+            }
             Report::Lookup { link, found } if found.found => {
                 let seq = found.seq.map(|seq| format!(", record {seq}")).unwrap_or_default();
                 let (name, took) = (self.name(&link.person), sentences::took(found.took));
@@ -382,7 +407,7 @@ impl Output for Human {
                 }
             }
             Report::Devices(devices) => self.plain(&tables::devices(devices, style)),
-            Report::Contacts(contacts) => self.plain(&tables::contacts(contacts, style)),
+            Report::Contacts { contacts, blocked } => self.plain(&tables::contacts(contacts, blocked, style)),
             Report::ContactChanged { what, person, name } => {
                 let name = name.clone().unwrap_or_else(|| self.name(person));
                 self.good(&tables::change(*what, &name));
@@ -421,6 +446,8 @@ impl Live {
         if self.reconnecting {
             parts.push("reconnecting".into());
         }
+        parts.extend(self.held.then(|| "on hold".to_owned()));
+        parts.extend(self.peer_held.then(|| "they put you on hold".to_owned()));
         parts.extend(self.muted.then(|| "you are muted".to_owned()));
         parts.extend(self.peer_muted.then(|| "they are muted".to_owned()));
         let timer = format!("{:>7}", sentences::timer(now.saturating_duration_since(self.since)));
@@ -435,7 +462,7 @@ impl Live {
         let state: String = state.chars().take(room).collect();
         let hint = if state.chars().count() + 4 + hint.chars().count() <= room { hint } else { "" };
         let worry = self.reconnecting || self.stats.as_ref().and_then(Quality::of_stats) == Some(Quality::Poor);
-        let state = if worry || self.muted { style.warn(&state) } else { state };
+        let state = if worry || self.muted || self.held || self.peer_held { style.warn(&state) } else { state };
         format!("{}  {state}    {}", style.bold(&timer), style.dim(hint)).trim_end().to_owned()
     }
 }

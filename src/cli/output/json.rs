@@ -228,6 +228,20 @@ type Fields<'a> = Box<dyn FnOnce(Line) -> Line + 'a>;
 fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
     Some(match report {
         Report::Identity { link } => ("id", Box::new(move |line| line.text("person", &link.person).text("link", link))),
+        Report::Exported { link, file } => (
+            "identity_exported",
+            Box::new(move |line| line.text("person", &link.person).text("link", link).text("file", &file.display())),
+        ),
+        Report::Imported(imported) => (
+            "identity_imported",
+            Box::new(move |line| {
+                line.text("person", &imported.link.person)
+                    .text("link", &imported.link)
+                    .put("contacts", &imported.contacts)
+                    .put("blocked", &imported.blocked)
+                    .maybe_text("set_aside", imported.set_aside.as_ref().map(|file| file.display()).as_ref())
+            }),
+        ),
         Report::Lookup { link, found } => (
             "lookup",
             Box::new(move |line| {
@@ -255,13 +269,13 @@ fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
             ("devices", Box::new(move |line| line.objects("devices", rows)))
         }
         Report::Diagnosis(diagnosis) => ("diagnosis", Box::new(move |line| diagnosis_fields(line, diagnosis))),
-        Report::Contacts(contacts) => {
+        Report::Contacts { contacts, blocked } => {
             let rows = contacts.iter().map(|contact| {
                 Line::new()
                     .text("person", &contact.person)
                     .text("link", &contact.link)
                     .put("name", &contact.name)
-                    .put("blocked", &contact.blocked)
+                    .put("blocked", &blocked.contains(&contact.person))
             });
             let rows: Vec<Line> = rows.collect();
             ("contacts", Box::new(move |line| line.objects("contacts", rows)))

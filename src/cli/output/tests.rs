@@ -459,7 +459,7 @@ fn reports_have_stable_fields() {
             ]
             .concat(),
         ),
-        (Report::Contacts(Vec::new()), r#""contacts":[]"#.into()),
+        (Report::Contacts { contacts: Vec::new(), blocked: Arc::default() }, r#""contacts":[]"#.into()),
         (Report::History { calls: Vec::new(), now_unix_s: 0 }, r#""calls":[]"#.into()),
         (
             Report::Running { verb: "status", answer: serde_json::json!({"event": "x", "calls": 1}) },

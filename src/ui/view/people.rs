@@ -117,7 +117,7 @@ mod tests {
     fn contact(person: u8, name: &str) -> Contact {
         let person = Person::from_bytes([person; 32]);
         let link = Link { person, name: None, hints: Vec::new() };
-        Contact { person, name: Some(name.into()), blocked: false, link }
+        Contact { person, name: Some(name.into()), link }
     }
 
     #[test]
