@@ -33,8 +33,8 @@ pub use crate::nat::{Filtering, MappedPort, Mapping, MappingLifetime, MappingPro
 pub use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
 pub use api::{
     Broken, CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure,
-    FailureKind, LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, SoundTrial,
-    Stamped, Summary, name_of_nameless,
+    FailureKind, LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall,
+    SoundTrial, Stamped, Summary, name_of_nameless,
 };
 pub use audio_choice::AudioChoice;
 pub use backup::{BACKUP_EXPORTED, Imported, has_identity, import_identity, replace_identity};

@@ -1,7 +1,9 @@
 //! The client's own state, which is little: what the engine knows is read from its snapshot in every frame.
 
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use eframe::egui::{
@@ -10,8 +12,10 @@ use eframe::egui::{
 };
 use qrcode::{Color, QrCode};
 
+use super::After;
 use super::meters::MeterWatch;
-use super::screens::{self, Drafts};
+use super::restore::Opening;
+use super::screens::{self, BackupForm, Drafts, Welcome};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
 use super::view::{Examination, People, Row, Trends};
 use super::words::{self, Language};
@@ -19,7 +23,7 @@ use crate::base::Person;
 use crate::engine::name_of_nameless;
 use crate::engine::{
     CallPhase, CallSide, CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events, Failure,
-    FailureKind, HistoryEntry, Levels, NetworkChoice, Reply, Snapshot, SnapshotCall, TransmitMode,
+    FailureKind, HistoryEntry, Levels, NetworkChoice, Passphrase, Reply, Snapshot, SnapshotCall, TransmitMode,
 };
 use crate::identity::Link;
 
@@ -37,6 +41,8 @@ const DARK: &str = "dark";
 const LIGHT: &str = "light";
 /// The preference that names the language, by its tag.
 const LANGUAGE: &str = "ui.language";
+/// The preference that says that the first steps were taken.
+const WELCOMED: &str = "ui.welcomed";
 /// Past calls that are listed.
 const HISTORY: u32 = 10_000;
 
@@ -50,11 +56,13 @@ pub enum Section {
 }
 
 /// A question in front of everything else.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum Sheet {
     Add { link: Link, name: String },
     Rename { person: Person, name: String },
     Remove { person: Person, name: String },
+    Backup(BackupForm),
+    Restore(BackupForm),
 }
 
 /// How the last call ended or what went wrong.
@@ -123,7 +131,7 @@ pub struct App {
     pub safety_words: String,
     pub trends: Trends,
     talk_key_down: bool,
-    /// While a call is connected.
+    /// While there is something to measure.
     meters: Option<MeterWatch>,
     /// What the profile remembers of the window has been looked at.
     is_dressed: bool,
@@ -131,12 +139,17 @@ pub struct App {
     pub drafts: Drafts,
     /// Something was chosen that holds from the next start on.
     pub needs_restart: bool,
-    /// To be started anew once the window has closed.
-    restart: Arc<AtomicBool>,
+    after: Rc<Cell<After>>,
+    /// The first steps of a new profile, while they are taken.
+    pub welcome: Option<Welcome>,
+    /// Opens a backup to see whether it is sound.
+    opening: Option<Opening>,
+    /// A backup that is being written.
+    exporting: Option<CommandId>,
 }
 
 impl App {
-    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData, restart: Arc<AtomicBool>) -> Self {
+    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData, after: Rc<Cell<After>>) -> Self {
         theme::install(ctx);
         let size = [icon.width as usize, icon.height as usize];
         let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
@@ -168,7 +181,10 @@ impl App {
             is_dressed: false,
             drafts: Drafts::default(),
             needs_restart: false,
-            restart,
+            after,
+            welcome: None,
+            opening: None,
+            exporting: None,
         };
         app.send(CommandKind::ListHistory { limit: HISTORY });
         app
@@ -188,6 +204,10 @@ impl App {
     pub fn open(&mut self, section: Section) {
         if self.section != section {
             self.notice = None;
+            // Nobody wants to be listened to by a screen that is gone.
+            if self.section == Section::Settings {
+                self.send(CommandKind::TrySound(None));
+            }
         }
         (self.section, self.at_call) = (section, false);
         if section == Section::Settings {
@@ -213,9 +233,62 @@ impl App {
         self.send(CommandKind::ChooseNetwork(choice));
     }
 
+    /// The first steps were taken or skipped.
+    pub fn end_welcome(&mut self) {
+        self.welcome = None;
+        self.send(CommandKind::TrySound(None));
+        self.send(CommandKind::SetPreference { key: WELCOMED.to_owned(), value: Some("yes".to_owned()) });
+    }
+
+    /// Writes a backup; the notice tells how it went.
+    pub fn export(&mut self, file: PathBuf, passphrase: Passphrase) {
+        self.exporting = self.send(CommandKind::ExportIdentity { file, passphrase });
+    }
+
+    /// What went wrong here rather than in the engine.
+    pub fn trouble(&mut self, why: &str) {
+        self.notice = Some(Notice::trouble(words::sentence(why)));
+    }
+
+    /// Becomes who a backup holds, if it can be opened: the window closes and opens again.
+    pub fn restore(&mut self, ctx: &Context, home: &Path, form: &BackupForm) {
+        match Opening::start(ctx.clone(), home, form.file(), form.passphrase.clone()) {
+            Ok(opening) => self.opening = Some(opening),
+            Err(why) => self.trouble(&why),
+        }
+    }
+
+    /// A backup is being opened.
+    pub fn is_restoring(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    fn look_at_backup(&mut self, ctx: &Context) {
+        let Some(outcome) = self.opening.as_ref().and_then(Opening::outcome) else { return };
+        self.opening = None;
+        match outcome {
+            Ok((file, passphrase)) => {
+                self.send(CommandKind::SetPreference { key: WELCOMED.to_owned(), value: Some("yes".to_owned()) });
+                self.after.set(After::Restore { file, passphrase });
+                ctx.send_viewport_cmd(ViewportCommand::Close);
+            }
+            Err(failure) => self.notice = Some(Notice::failure(&failure)),
+        }
+    }
+
+    /// Keeps the meters alive while there is something to measure.
+    fn watch_levels(&mut self, ctx: &Context, now: &Snapshot) {
+        let wanted = now.trial.is_some() || now.calls.iter().any(|call| call.connected_at.is_some());
+        match (wanted, self.meters.is_some()) {
+            (true, false) => self.meters = Some(MeterWatch::start(ctx.clone(), self.engine.clone())),
+            (false, true) => self.meters = None,
+            (true, true) | (false, false) => {}
+        }
+    }
+
     /// Closes the window and opens it again, with what was chosen.
     pub fn restart(&mut self, ctx: &Context) {
-        self.restart.store(true, Ordering::Relaxed);
+        self.after.set(After::StartAgain);
         ctx.send_viewport_cmd(ViewportCommand::Close);
     }
 
@@ -229,6 +302,9 @@ impl App {
             Some(DARK) => ctx.set_theme(Theme::Dark),
             Some(LIGHT) => ctx.set_theme(Theme::Light),
             Some(_) | None => {}
+        }
+        if !now.preferences.contains_key(WELCOMED) && now.contacts.is_empty() {
+            self.welcome = Some(Welcome::default());
         }
         let chosen = now.preferences.get(LANGUAGE).and_then(|tag| Language::of(tag));
         words::speak(chosen.unwrap_or_else(Language::of_desktop));
@@ -324,13 +400,11 @@ impl App {
             }
             Event::Connected { .. } => {
                 self.trends = Trends::default();
-                self.meters = Some(MeterWatch::start(ctx.clone(), self.engine.clone()));
             }
             Event::Stats(stats) => self.trends.add(stats),
             Event::SafetyWords { words, .. } => self.safety_words = words.join("  "),
             Event::Ended { call, peer, reason, cause, talked, .. } => {
                 self.safety_words.clear();
-                self.meters = None;
                 self.at_call = false;
                 self.send(CommandKind::ListHistory { limit: HISTORY });
                 let now = self.engine.snapshot();
@@ -375,6 +449,10 @@ impl App {
                     known.online = Some(found.found);
                 }
             }
+            Ok(_) if self.exporting == Some(id) => {
+                let text = words::BACKUP_MADE.into();
+                self.notice = Some(Notice { text, worry: false, offer: None });
+            }
             Ok(_) => {}
             Err(failure) => {
                 self.at_call = false;
@@ -417,6 +495,9 @@ impl App {
         }
         self.talk_key(ctx, now, call);
         let Some(call) = call else { return };
+        if call.connected_at.is_some() && pressed(Modifiers::COMMAND, Key::H) {
+            self.send(CommandKind::SetHeld { call: call.call, held: !call.held });
+        }
         if rings(call) && pressed(Modifiers::COMMAND, Key::Enter) {
             self.answer(call);
         }
@@ -467,7 +548,6 @@ impl App {
                 (Section::Settings, _) => screens::settings(self, ui, now),
             }
         });
-        screens::sheet(self, ui.ctx());
     }
 }
 
@@ -488,8 +568,15 @@ impl eframe::App for App {
         let call = now.calls.iter().find(|call| call.phase != CallPhase::Ended);
         let ctx = ui.ctx().clone();
         self.dress(&ctx, &now);
+        self.watch_levels(&ctx, &now);
+        self.look_at_backup(&ctx);
         self.keys(&ctx, &now, call);
-        self.panels(ui, &now, call);
+        if self.welcome.is_some() && call.is_none() {
+            screens::welcome(self, ui, &now);
+        } else {
+            self.panels(ui, &now, call);
+        }
+        screens::sheet(self, &ctx, &now);
         if let Some(call) = call.filter(|call| rings(call)) {
             screens::incoming(self, &ctx, call);
         }

@@ -5,6 +5,7 @@
 
 mod app;
 mod meters;
+mod restore;
 mod screens;
 mod script;
 mod theme;
@@ -12,14 +13,18 @@ mod view;
 mod widgets;
 mod words;
 
+use std::cell::Cell;
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use eframe::egui::{Context, IconData, ViewportBuilder, ViewportCommand};
 
-use crate::engine::{CommandKind, Engine, Event, Events, Failure, FailureKind, Options, Retry};
+use crate::engine::{
+    CommandKind, Engine, Event, Events, Failure, FailureKind, Options, Passphrase, Retry, replace_identity,
+};
 use app::App;
 
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
@@ -40,11 +45,32 @@ pub fn run(options: Options) -> Result<(), Failure> {
     };
     let (engine, events) = Engine::start(options, Arc::new(wake))?;
     let farewell = engine.subscribe();
-    let again = Arc::new(AtomicBool::new(false));
-    let result = show(engine.clone(), events, &window, again.clone());
+    let home = engine.snapshot().home.clone();
+    let after = Rc::new(Cell::new(After::Quit));
+    let result = show(engine.clone(), events, &window, after.clone());
     stop(&engine, farewell);
     drop(engine);
-    if again.load(Ordering::Relaxed) { start_again() } else { result }
+    match after.take() {
+        After::Quit => result,
+        After::StartAgain => start_again(),
+        After::Restore { file, passphrase } => {
+            replace_identity(&home, &file, &passphrase)?;
+            start_again()
+        }
+    }
+}
+
+/// What is left to do when the window has closed and the profile is free.
+#[derive(Default)]
+enum After {
+    #[default]
+    Quit,
+    StartAgain,
+    /// Become who the backup holds; it has been opened once and is sound.
+    Restore {
+        file: PathBuf,
+        passphrase: Passphrase,
+    },
 }
 
 /// The program anew, as it was called.
@@ -66,7 +92,7 @@ fn show(
     engine: Engine,
     events: Events,
     window: &Arc<OnceLock<Context>>,
-    again: Arc<AtomicBool>,
+    after: Rc<Cell<After>>,
 ) -> Result<(), Failure> {
     let icon = eframe::icon_data::from_png_bytes(ICON).map_err(|why| no_window(&why.to_string()))?;
     let icon: Arc<IconData> = Arc::new(icon);
@@ -85,7 +111,7 @@ fn show(
     let window = window.clone();
     let create: eframe::AppCreator<'_> = Box::new(move |cc| {
         let ctx = &cc.egui_ctx;
-        let app = App::new(ctx, engine, events, &icon, again);
+        let app = App::new(ctx, engine, events, &icon, after);
         let _ = window.set(ctx.clone());
         close_on_interrupt(ctx.clone());
         Ok(Box::new(app))

@@ -38,6 +38,12 @@ pub fn paint_icon(painter: &Painter, centre: Pos2, icon: Icon, size: f32, ink: C
     painter.text(centre, Align2::CENTER_CENTER, icon.unicode(), icon_font(size), ink);
 }
 
+/// Gives a text field its name for assistive programs.
+pub fn named(edit: Response, name: impl AsRef<str>) -> Response {
+    edit.widget_info(|| WidgetInfo::labeled(WidgetType::TextEdit, true, name.as_ref()));
+    edit
+}
+
 /// What a button is for, which decides its colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -23,6 +23,11 @@ impl Clock {
         Self { now: Timestamp::from_second(unix_s).expect("a moment").to_zoned(TimeZone::UTC) }
     }
 
+    /// "2026-11-23".
+    pub fn today(&self) -> String {
+        self.now.date().to_string()
+    }
+
     /// The day of a moment, seconds since the Unix epoch.
     pub fn date(&self, unix_s: i64) -> Date {
         self.moment(unix_s).date()

@@ -5,6 +5,8 @@ mod privacy;
 mod profile;
 mod sound;
 
+pub use sound::{microphone_and_speaker, try_sound};
+
 use eframe::egui::{ComboBox, Frame, Label, Margin, RichText, ScrollArea, Theme, Ui, WidgetInfo, WidgetType};
 
 use super::conversation::notice;

@@ -6,7 +6,7 @@ use lucide_icons::Icon;
 use super::{hint, row, switch};
 use crate::engine::{NetworkChoice, Snapshot, SuperPeerMode};
 use crate::ui::app::App;
-use crate::ui::widgets::{Kind, button};
+use crate::ui::widgets::{Kind, button, named};
 use crate::ui::words;
 
 pub fn network(app: &mut App, ui: &mut Ui, now: &Snapshot) {
@@ -35,10 +35,8 @@ pub fn network(app: &mut App, ui: &mut Ui, now: &Snapshot) {
 fn first_nodes(app: &mut App, ui: &mut Ui, known: &[String]) {
     let mut text = app.drafts.nodes.clone().unwrap_or_else(|| known.join("\n"));
     row(ui, words::FIRST_NODES, |ui| {
-        let name = words::FIRST_NODES.text();
         let edit = TextEdit::multiline(&mut text).desired_rows(2).desired_width(f32::INFINITY);
-        let edit = ui.add(edit.hint_text(words::FIRST_NODES_HINT.text()));
-        edit.widget_info(|| eframe::egui::WidgetInfo::labeled(eframe::egui::WidgetType::TextEdit, true, name));
+        let edit = named(ui.add(edit.hint_text(words::FIRST_NODES_HINT.text())), words::FIRST_NODES);
         if edit.changed() {
             app.drafts.nodes = Some(text.clone());
         }
