@@ -58,7 +58,7 @@ link-hint = Whoever has it can ring you. Nobody learns your address before you a
 copy = Copy link
 copied = Copied
 starting = Going online
-not-callable = Not callable yet
+not-callable = Nobody can call you yet
 own-link = That is your own link.
 call = Call
 incoming = Incoming call
@@ -102,11 +102,7 @@ date-long-with-year = { $day } { $month } { $year }
 date-short = { $day } { $month }
 date-short-with-year = { $day } { $month } { $year }
 day-heading = { $weekday }, { $date }
-callable =
-    { $nodes ->
-        [one] Callable · 1 node knows the way
-       *[other] Callable · { $nodes } nodes know the way
-    }
+callable = People can call you
 phase-dialing = Looking for them…
 phase-ringing = It rings…
 phase-rings-you = Calling you
@@ -287,7 +283,6 @@ passphrases-differ = The two passphrases differ.
 level = Level
 try-it = Try it
 try-microphone = Microphone
-try-microphone-body = Say something. The bar moves when your microphone hears you.
 hear-myself = Hear myself
 hear-myself-body = You hear yourself a second later, as others hear you. Use headphones, or it goes round in circles.
 ring-once = Ring

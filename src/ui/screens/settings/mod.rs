@@ -19,6 +19,8 @@ use crate::ui::words::{self, Language, Word};
 /// Longer lines read badly.
 const WIDTH: f32 = 620.0;
 const LABELS: f32 = 150.0;
+/// Inside text fields.
+const FIELD: Margin = Margin::symmetric(10, 7);
 
 /// What is typed into the fields, until it is saved.
 #[derive(Debug, Default)]

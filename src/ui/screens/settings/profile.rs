@@ -3,7 +3,7 @@
 use eframe::egui::{Key, Label, RichText, TextEdit, Ui};
 use lucide_icons::Icon;
 
-use super::{hint, row};
+use super::{FIELD, hint, row};
 use crate::engine::{BACKUP_EXPORTED, CommandKind, Snapshot};
 use crate::ui::app::{App, Sheet};
 use crate::ui::screens::BackupForm;
@@ -44,7 +44,8 @@ fn your_name(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let known = now.link.as_ref().and_then(|link| link.name.clone()).unwrap_or_default();
     let mut text = app.drafts.name.clone().unwrap_or_else(|| known.clone());
     row(ui, words::YOUR_NAME, |ui| {
-        let edit = TextEdit::singleline(&mut text).hint_text(words::YOUR_NAME_HINT.text()).desired_width(240.0);
+        let edit =
+            TextEdit::singleline(&mut text).hint_text(words::YOUR_NAME_HINT.text()).margin(FIELD).desired_width(240.0);
         let edit = named(ui.add(edit), words::YOUR_NAME);
         if edit.changed() {
             app.drafts.name = Some(text.clone());
