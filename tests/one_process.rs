@@ -109,7 +109,7 @@ async fn what_was_chosen_and_who_was_blocked_outlive_the_program() {
     assert_eq!(alice.engine.snapshot().audio.noise_suppression, NoiseSuppression::Strong, "it holds at once");
     alice.stop().await;
 
-    let mut alice = house.person_with("alice", |options| options.audio.remember = true).await;
+    let mut alice = house.person_with("alice", |options| options.remember = true).await;
     let now = alice.engine.snapshot();
     assert_eq!(now.audio.noise_suppression, NoiseSuppression::Strong);
     assert!(now.blocked.contains(&bob.link.person));
@@ -502,6 +502,7 @@ fn options(home: PathBuf, bootstrap: Vec<String>) -> Options {
     Options {
         home,
         display_name: None,
+        remember: false,
         online: true,
         callable: false,
         network: NetworkOptions { bootstrap, isolated: true, super_peer: SuperPeerMode::Never, ..Default::default() },

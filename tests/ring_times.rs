@@ -188,6 +188,7 @@ fn options(home: std::path::PathBuf, bootstrap: Vec<String>) -> Options {
     Options {
         home,
         display_name: None,
+        remember: false,
         online: true,
         callable: true,
         network: NetworkOptions {

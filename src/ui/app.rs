@@ -17,7 +17,7 @@ use super::meters::MeterWatch;
 use super::restore::Opening;
 use super::screens::{self, BackupForm, Drafts, Welcome};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
-use super::view::{Examination, People, Row, Trends};
+use super::view::{Clock, Entry, Examination, Past, People, Row, Trends};
 use super::words::{self, Language};
 use crate::base::Person;
 use crate::engine::name_of_nameless;
@@ -99,8 +99,8 @@ impl Notice {
 pub struct LookedUp {
     pub person: Person,
     pub online: Option<bool>,
-    asked: Option<CommandId>,
-    at: Instant,
+    pub asked: Option<CommandId>,
+    pub at: Instant,
 }
 
 pub struct App {
@@ -123,6 +123,9 @@ pub struct App {
     /// Whom the search finds, and all of them.
     found: People,
     everybody: People,
+    past: Past,
+    /// What the time is; tests set it.
+    pub clock: fn() -> Clock,
     pub examination: Examination,
     /// As last listed.
     pub devices: Vec<DeviceInfo>,
@@ -151,14 +154,10 @@ pub struct App {
 impl App {
     pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData, after: Rc<Cell<After>>) -> Self {
         theme::install(ctx);
-        let size = [icon.width as usize, icon.height as usize];
-        let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
-        let icon =
-            ctx.load_texture("icon", image, TextureOptions::LINEAR.with_mipmap_mode(Some(TextureFilter::Linear)));
         let mut app = Self {
             engine,
             events,
-            icon,
+            icon: icon_texture(ctx, icon),
             qr: None,
             copied_at: None,
             section: Section::People,
@@ -171,6 +170,8 @@ impl App {
             history: Arc::default(),
             found: People::default(),
             everybody: People::default(),
+            past: Past::default(),
+            clock: Clock::now,
             examination: Examination::default(),
             devices: Vec::new(),
             notice: None,
@@ -347,6 +348,11 @@ impl App {
     /// What the list says of one person.
     pub fn row_of(&mut self, now: &Snapshot, person: Person) -> Option<Row> {
         self.everybody.rows(now, &self.history, "").iter().find(|row| row.person == person).cloned()
+    }
+
+    /// The calls with one person.
+    pub fn past(&mut self, person: Person, clock: &Clock) -> Arc<[Entry]> {
+        self.past.entries(&self.history, person, clock)
     }
 
     pub fn dial(&mut self, to: Link) {
@@ -565,18 +571,25 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let now: Arc<Snapshot> = self.engine.snapshot();
+        self.dress(ui.ctx(), &now);
+        self.watch_levels(ui.ctx(), &now);
+        self.look_at_backup(ui.ctx());
+        self.frame(ui, &now);
+    }
+}
+
+impl App {
+    /// All that is on screen.
+    pub fn frame(&mut self, ui: &mut Ui, now: &Snapshot) {
         let call = now.calls.iter().find(|call| call.phase != CallPhase::Ended);
         let ctx = ui.ctx().clone();
-        self.dress(&ctx, &now);
-        self.watch_levels(&ctx, &now);
-        self.look_at_backup(&ctx);
-        self.keys(&ctx, &now, call);
+        self.keys(&ctx, now, call);
         if self.welcome.is_some() && call.is_none() {
-            screens::welcome(self, ui, &now);
+            screens::welcome(self, ui, now);
         } else {
-            self.panels(ui, &now, call);
+            self.panels(ui, now, call);
         }
-        screens::sheet(self, &ctx, &now);
+        screens::sheet(self, &ctx, now);
         if let Some(call) = call.filter(|call| rings(call)) {
             screens::incoming(self, &ctx, call);
         }
@@ -584,6 +597,13 @@ impl eframe::App for App {
             ctx.request_repaint_after(until_next_second(super::now().saturating_duration_since(since)));
         }
     }
+}
+
+/// The picture of the program, smooth in every size.
+pub fn icon_texture(ctx: &Context, icon: &egui::IconData) -> TextureHandle {
+    let size = [icon.width as usize, icon.height as usize];
+    let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
+    ctx.load_texture("icon", image, TextureOptions::LINEAR.with_mipmap_mode(Some(TextureFilter::Linear)))
 }
 
 /// Somebody waits for our answer.

@@ -13,6 +13,9 @@ mod view;
 mod widgets;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::Command;

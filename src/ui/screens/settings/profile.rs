@@ -8,7 +8,6 @@ use crate::engine::{BACKUP_EXPORTED, CommandKind, Snapshot};
 use crate::ui::app::{App, Sheet};
 use crate::ui::screens::BackupForm;
 use crate::ui::theme::{Type, palette};
-use crate::ui::view::Clock;
 use crate::ui::widgets::{Kind, button, named};
 use crate::ui::words;
 
@@ -25,7 +24,7 @@ pub fn profile(app: &mut App, ui: &mut Ui, now: &Snapshot) {
 /// Whether there is a backup, and how to make one or come back from one.
 fn backups(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let made = now.preferences.get(BACKUP_EXPORTED).and_then(|unix_s| unix_s.parse().ok());
-    let said = made.map_or_else(|| words::NO_BACKUP.into(), |unix_s| words::backup_of(&Clock::now().brief(unix_s)));
+    let said = made.map_or_else(|| words::NO_BACKUP.into(), |unix_s| words::backup_of(&(app.clock)().brief(unix_s)));
     row(ui, words::BACKUP, |ui| hint(ui, said));
     row(ui, "", |ui| {
         if button(ui, Some(Icon::Save), words::MAKE_BACKUP, Kind::Soft).clicked() {
