@@ -50,7 +50,7 @@ impl Engine {
         self.snapshot.borrow().clone()
     }
 
-    /// Of the running call, always up to date.
+    /// Of the running call, or of sound that is tried; always up to date.
     pub fn levels(&self) -> &Levels {
         &self.levels
     }
