@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::GroupKey;
 use super::plan::{Direction, Plan, Sight};
-use super::report::{Hearing as Told, MAX_AGE, MAX_FAILED, Report, Resources, Tag};
+use super::report::{Heard, MAX_AGE, MAX_FAILED, Report, Resources, Tag};
 use super::roster::RosterDigest;
 use crate::base::Person;
 use crate::identity::PersonKey;
@@ -269,8 +269,10 @@ impl Hearing {
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.blame(now);
-        self.replan(now);
+        let blamed = self.blame(now);
+        if self.forget_old_reports(now) || blamed {
+            self.replan(now);
+        }
         let told = self.told(now);
         let gist: BTreeMap<Tag, _> = told.iter().map(|(tag, it)| (*tag, (it.direct, it.steady, it.via))).collect();
         self.pressing |= gist != self.said;
@@ -372,7 +374,7 @@ impl Hearing {
 
 /// Inside.
 impl Hearing {
-    fn report(&mut self, hears: BTreeMap<Tag, Told>, now: Instant) {
+    fn report(&mut self, hears: BTreeMap<Tag, Heard>, now: Instant) {
         let me = self.me.person();
         let tag = |person: Person| Tag::of(self.group, person);
         self.seq = self.seq.saturating_add(1);
@@ -392,7 +394,7 @@ impl Hearing {
         self.replan(now);
     }
 
-    fn told(&self, now: Instant) -> BTreeMap<Tag, Told> {
+    fn told(&self, now: Instant) -> BTreeMap<Tag, Heard> {
         let told = self.ears.iter().filter_map(|(person, ear)| {
             let since = |at: Instant| now.saturating_duration_since(at);
             let direct = ear.last_packet.is_some_and(|last| since(last) < self.rules.silence);
@@ -404,7 +406,7 @@ impl Hearing {
             let via = ear.via.filter(|(_, at)| since(*at) < self.rules.silence).map(|(by, _)| Tag::of(self.group, by));
             let steady = direct && ear.heard_since.is_some_and(|at| since(at) >= self.rules.settle);
             let age = ear.last_packet.map(since).filter(|age| *age <= MAX_AGE);
-            let told = Told { direct, steady, via, age, loss: ear.loss, rtt_ms: ear.rtt_ms };
+            let told = Heard { direct, steady, via, age, loss: ear.loss, rtt_ms: ear.rtt_ms };
             Some((Tag::of(self.group, *person), told))
         });
         told.collect()
@@ -419,8 +421,9 @@ impl Hearing {
         failed.take(MAX_FAILED).collect()
     }
 
-    /// Notices helpers that do not deliver to us.
-    fn blame(&mut self, now: Instant) {
+    /// Notices helpers that do not deliver to us. True if there is one.
+    fn blame(&mut self, now: Instant) -> bool {
+        let mut blamed = false;
         for ear in self.ears.values_mut() {
             ear.failed.retain(|_, until| *until > now);
             let Some((helper, since)) = ear.expected else { continue };
@@ -428,18 +431,26 @@ impl Hearing {
             if now.saturating_duration_since(delivered) >= self.rules.delivery {
                 ear.failed.insert(helper, now + self.rules.grudge);
                 ear.expected = None;
-                self.pressing = true;
+                blamed = true;
             }
         }
+        self.pressing |= blamed;
+        blamed
+    }
+
+    /// True if there was one.
+    fn forget_old_reports(&mut self, now: Instant) -> bool {
+        let (me, validity, before) = (self.me.person(), self.rules.validity, self.reports.len());
+        let is_valid = |received: &Received| now.saturating_duration_since(received.at) < validity;
+        let (present, reports) = (&self.present, &mut self.reports);
+        reports.retain(|person, received| present.contains(person) && (*person == me || is_valid(received)));
+        self.reports.len() != before
     }
 
     /// Makes the plan anew and tells what is different for us.
     fn replan(&mut self, now: Instant) {
         let me = self.me.person();
-        let validity = self.rules.validity;
-        self.reports.retain(|person, received| {
-            self.present.contains(person) && (*person == me || now.saturating_duration_since(received.at) < validity)
-        });
+        self.forget_old_reports(now);
         let reports = self.reports.iter().map(|(person, received)| (*person, &received.report));
         let sight = Sight::new(self.group, &self.present, reports);
         let plan = Plan::of(&sight);

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::GroupKey;
-use super::report::{Hearing, Report, Tag};
+use super::report::{Heard, Report, Tag};
 use crate::base::Person;
 
 /// What one forwarded stream takes of an uplink, kb/s: Opus at its usual rate with redundancy and headers.
@@ -25,8 +25,10 @@ pub const MAX_WEAK_PER_CARRIER: usize = 2;
 const MIN_CPU_FREE: u8 = 10;
 /// By how much a better helper must be better to take over, ms of round trip.
 const HYSTERESIS_MS: u32 = 40;
-/// What a stream that a helper carries already counts, ms: others come first when equally near.
-const LOAD_MS: u32 = 15;
+/// What each [`LOAD_STREAMS`] streams that a helper carries already count, ms: others come first when equally near. One or
+/// two make no difference, so that whose hole was told first does not matter.
+const LOAD_MS: u32 = 50;
+const LOAD_STREAMS: usize = 4;
 /// What a busy CPU (less than half of it free) counts, ms.
 const BUSY_MS: u32 = 40;
 /// Round trips are compared in steps of this, since they are measured anew all the time.
@@ -71,7 +73,7 @@ impl<'a> Sight<'a> {
     }
 
     /// What `listener` says of `speaker`; `None` while it says nothing.
-    pub fn hearing(&self, speaker: Person, listener: Person) -> Option<&Hearing> {
+    pub fn hearing(&self, speaker: Person, listener: Person) -> Option<&Heard> {
         self.reports.get(&listener)?.hears.get(&self.tag(speaker))
     }
 
@@ -214,7 +216,8 @@ fn helper_for(sight: &Sight<'_>, speaker: Person, listener: Person, load: &BTree
     };
     let cost = |helper: &Person| {
         let legs = sight.rtt(speaker, *helper) + sight.rtt(*helper, listener);
-        let cost = legs + sight.busy(*helper) + LOAD_MS * u32::try_from(load(*helper)).unwrap_or(u32::MAX / LOAD_MS);
+        let burden = u32::try_from(load(*helper).min(MAX_SLOTS) / LOAD_STREAMS).unwrap_or_default();
+        let cost = legs + sight.busy(*helper) + LOAD_MS * burden;
         let now = sight.carries(*helper, speaker, listener);
         (if now { cost.saturating_sub(HYSTERESIS_MS) } else { cost }, *helper)
     };

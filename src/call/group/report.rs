@@ -42,7 +42,7 @@ impl Tag {
 
 /// One direction: how the author of a report hears somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hearing {
+pub struct Heard {
     /// Packets come over the direct link.
     pub direct: bool,
     /// They have done so without a gap for [`Rules::settle`](super::Rules::settle): no helper is needed any more.
@@ -79,7 +79,7 @@ pub struct Report {
     /// Of the author's roster.
     pub digest: RosterDigest,
     pub resources: Resources,
-    pub hears: BTreeMap<Tag, Hearing>,
+    pub hears: BTreeMap<Tag, Heard>,
     /// Streams that the author carries: whose, to whom.
     pub carries: Vec<(Tag, Tag)>,
     /// Helpers that were to bring somebody's stream and did not: whose, which helper.
@@ -116,7 +116,7 @@ impl Report {
         bytes.extend_from_slice(&[cpu_free, slots, u8::from(weak)]);
         bytes.push(self.hears.len() as u8);
         for (tag, hearing) in &self.hears {
-            let Hearing { direct, steady, via, age, loss, rtt_ms } = *hearing;
+            let Heard { direct, steady, via, age, loss, rtt_ms } = *hearing;
             bytes.extend_from_slice(&tag.0);
             bytes.push(u8::from(direct) | u8::from(steady) << 1 | u8::from(via.is_some()) << 2);
             bytes.extend_from_slice(&[age.map_or(NEVER, tenths), loss]);
@@ -145,7 +145,7 @@ impl Report {
             let rtt_ms = u16::from_be_bytes(rest.take()?);
             let via = if flags & 4 != 0 { Some(Tag(rest.take()?)) } else { None };
             let age = (age != NEVER).then(|| Duration::from_millis(100 * u64::from(age)));
-            let hearing = Hearing { direct: flags & 1 != 0, steady: flags & 2 != 0, via, age, loss, rtt_ms };
+            let hearing = Heard { direct: flags & 1 != 0, steady: flags & 2 != 0, via, age, loss, rtt_ms };
             hears.insert(tag, hearing);
         }
         let carries = rest.pairs(MAX_CARRIED)?;

@@ -55,7 +55,7 @@ impl GroupCall {
         }
         let add = self.roster.add(&self.me, person, name, self.limits.members)?;
         self.say_of_roster(vec![Entry::Add(add)]);
-        self.follow_roster();
+        self.follow_roster(now);
         self.awaited.insert(person, now + self.limits.invitation);
         let hello = Body::Invite(self.hello(person));
         if self.is_linked(person) {

@@ -16,6 +16,8 @@ use crate::call::group::message::{Body, roster_messages};
 /// What we know of another member.
 #[derive(Debug)]
 pub struct Peer {
+    /// On our roster. What was heard of them before was of an earlier stay.
+    since: Instant,
     pub presence: Presence,
     link: Link,
     /// The last that they said themselves as a member of this call.
@@ -42,9 +44,17 @@ enum Link {
 }
 
 impl Peer {
-    fn new() -> Self {
+    fn new(now: Instant) -> Self {
         let presence = Presence::Invited;
-        Self { presence, link: Link::None, last_word: None, gone_since: None, next_ring: None, last_sync: None }
+        Self {
+            since: now,
+            presence,
+            link: Link::None,
+            last_word: None,
+            gone_since: None,
+            next_ring: None,
+            last_sync: None,
+        }
     }
 
     pub fn is_up(&self) -> bool {
@@ -59,7 +69,7 @@ impl Peer {
 
 /// Inputs.
 impl GroupCall {
-    /// What happened to the pairwise call with a member.
+    /// What happened to the latest pairwise call with a member; what becomes of earlier ones is not told.
     pub fn handle_link(&mut self, person: Person, change: MeshLink, now: Instant) {
         match change {
             MeshLink::Up => self.on_link_up(person, now),
@@ -111,7 +121,7 @@ impl GroupCall {
                 return;
             }
             GroupState::Invited { .. } => {
-                self.follow_roster();
+                self.follow_roster(now);
                 if self.deadline.is_some_and(|(at, _)| at <= now) {
                     self.end(LeftReason::NoAnswer);
                 }
@@ -119,7 +129,7 @@ impl GroupCall {
             }
             GroupState::Joining | GroupState::In => {}
         }
-        self.follow_roster();
+        self.follow_roster(now);
         self.watch(now);
         self.arrive(now);
         if matches!(self.state, GroupState::Left(_)) {
@@ -142,7 +152,7 @@ impl GroupCall {
     }
 
     /// Everybody on the roster is a peer, nobody else is.
-    pub(super) fn follow_roster(&mut self) {
+    pub(super) fn follow_roster(&mut self, now: Instant) {
         let me = self.me.person();
         let is_told = matches!(self.state, GroupState::Joining | GroupState::In);
         if self.told_digest == self.roster.digest() {
@@ -160,7 +170,7 @@ impl GroupCall {
         let new: Vec<_> = new.filter(|(person, _)| *person != me && !self.peers.contains_key(person)).collect();
         for (person, by) in new {
             let link = if self.adopted.contains(&person) { Link::Up } else { Link::None };
-            self.peers.insert(person, Peer { link, ..Peer::new() });
+            self.peers.insert(person, Peer { link, ..Peer::new(now) });
             if is_told {
                 self.tell(GroupEvent::Added { person, by });
             }
@@ -194,7 +204,8 @@ impl GroupCall {
         let mut gone = Vec::new();
         for (person, peer) in &mut self.peers {
             let sign = peer.last_word.max(self.hearing.last_sign(*person));
-            let fresh = sign.is_some_and(|at| now.saturating_duration_since(at) < self.limits.silence);
+            let fresh = |at| at > peer.since && now.saturating_duration_since(at) < self.limits.silence;
+            let fresh = sign.is_some_and(fresh);
             match peer.presence {
                 Presence::Invited | Presence::Gone if fresh => {
                     peer.presence = Presence::Here;
@@ -208,9 +219,6 @@ impl GroupCall {
                 }
                 Presence::Invited | Presence::Gone | Presence::Here => {}
             }
-        }
-        if came.is_empty() && gone.is_empty() {
-            return;
         }
         for person in came {
             self.awaited.remove(&person);

@@ -326,7 +326,7 @@ impl GroupCall {
             return None;
         }
         let mut call = Self::new(me, roster, GroupState::Joining, limits, unix_ms, now);
-        call.follow_roster();
+        call.follow_roster(now);
         call.begin_joining(now);
         call.after(now);
         Some(call)

@@ -97,7 +97,7 @@ impl GroupCall {
         self.roster = roster;
         self.state = GroupState::Invited { by: from };
         self.deadline = Some((now + self.limits.invitation, "invitation"));
-        self.follow_roster();
+        self.follow_roster(now);
         for person in &hello.here {
             if let Some(peer) = self.peers.get_mut(person) {
                 peer.presence = Presence::Here;
@@ -117,13 +117,13 @@ impl GroupCall {
             // The first, or another member that invites us too.
             GroupState::Invited { .. } if matches!(message.body, Body::Invite(_)) => {
                 self.let_in(from, &hello.entries)?;
-                self.follow_roster();
+                self.follow_roster(now);
                 self.waiting.insert(from);
                 Ok(RingReply::Wait)
             }
             GroupState::Joining | GroupState::In => {
                 self.let_in(from, &hello.entries)?;
-                self.follow_roster();
+                self.follow_roster(now);
                 if !self.expect(from, now) {
                     return Err(GroupRefusal::Full);
                 }
@@ -183,7 +183,7 @@ impl GroupCall {
         if let Ok(merged) = self.roster.merge(&[Entry::Add(add)]) {
             self.news.extend(merged.news);
         }
-        self.follow_roster();
+        self.follow_roster(now);
         self.awaited.insert(from, now + self.limits.invitation);
         Ok(())
     }

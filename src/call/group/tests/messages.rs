@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::roster::{add, example, group, person, removal};
 use super::*;
 use crate::call::group::message::{GroupMessageError, MAX_ENTRIES, MAX_HERE, MAX_REPORTS};
-use crate::call::group::report::{Hearing as Told, MAX_CARRIED, MAX_FAILED, MAX_HEARINGS, Tag};
+use crate::call::group::report::{Heard, MAX_CARRIED, MAX_FAILED, MAX_HEARINGS, Tag};
 
 fn ticket() -> Ticket {
     Ticket::sign(&key(1), group(), Some("Ada Lovélace"), &[person(1), person(0), person(2)], 1_000, 2_000)
@@ -13,7 +13,7 @@ fn ticket() -> Ticket {
 
 fn report() -> Report {
     let tag = |who| Tag::of(group(), person(who));
-    let told = Told {
+    let told = Heard {
         direct: true,
         steady: true,
         via: Some(tag(3)),
@@ -26,7 +26,7 @@ fn report() -> Report {
         seq: 1_800_000_000_123,
         digest: [3; 16],
         resources: Resources { spare_kbps: 900, cpu_free: 75, slots: 6, weak: true },
-        hears: BTreeMap::from([(tag(0), told), (tag(2), Told::default())]),
+        hears: BTreeMap::from([(tag(0), told), (tag(2), Heard::default())]),
         carries: vec![(tag(0), tag(2))],
         failed: vec![(tag(2), tag(3))],
         signature: [0; 64],
@@ -64,6 +64,66 @@ fn every_message_survives_the_wire() {
     }
     assert!(report().verify(group()));
     assert!(!report().verify(GroupKey { creator: person(2), ..group() }));
+}
+
+/// The vectors come from another implementation, `tests/vectors/make_group.py`.
+#[test]
+fn the_format_has_not_drifted() {
+    let [creator, alice, bob] = [1, 2, 3].map(|seed| PersonKey::from_seed(&[seed; 32]));
+    let id = GroupId::from_bytes(std::array::from_fn(|at| at as u8));
+    let group = GroupKey { id, creator: creator.person() };
+    let unsigned = Add {
+        person: alice.person(),
+        inviter: creator.person(),
+        generation: 1,
+        turn: 2,
+        standing: 3,
+        name: Some("Zoë".into()),
+        signature: [0; 64],
+    };
+    let entries = vec![
+        Entry::Add(Add::sign(&creator, group, unsigned)),
+        Entry::Removal(Removal::sign(&alice, group, bob.person(), 4, 5)),
+        Entry::Revocation(Revocation::sign(&creator, group, alice.person(), 1_800_000_000)),
+    ];
+    let ticket = Ticket::sign(&alice, group, Some("Zoë"), &[bob.person()], 1_800_000_000, 1_800_086_400);
+    let tag = |key: &PersonKey| Tag::of(group, key.person());
+    let heard = Heard {
+        direct: true,
+        steady: true,
+        via: Some(tag(&alice)),
+        age: Some(Duration::from_millis(300)),
+        loss: 25,
+        rtt_ms: 80,
+    };
+    let unsigned = Report {
+        from: bob.person(),
+        seq: 1_800_000_000_123,
+        digest: [9; 16],
+        resources: Resources { spare_kbps: 900, cpu_free: 75, slots: 6, weak: true },
+        hears: BTreeMap::from([(tag(&creator), heard), (tag(&alice), Heard::default())]),
+        carries: vec![(tag(&creator), tag(&alice))],
+        failed: vec![(tag(&alice), tag(&creator))],
+        signature: [0; 64],
+    };
+    let hello = Hello { entries: entries.clone(), here: vec![creator.person(), alice.person()] };
+    let bodies = [
+        ("invite", Body::Invite(hello.clone())),
+        ("ring", Body::Ring(hello)),
+        ("knock", Body::Knock { ticket: ticket.clone(), name: Some("Bob".into()) }),
+        ("refused", Body::Refused(TicketRefused::Full)),
+        ("declined", Body::Declined),
+        ("roster", Body::Roster(entries)),
+        ("reports", Body::Reports(vec![Report::sign(&bob, group, unsigned)])),
+    ];
+    let vectors: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../tests/vectors/group.json")).unwrap();
+    assert_eq!(vectors.as_object().unwrap().len(), bodies.len() + 1);
+    assert_eq!(Some(ticket.to_string().as_str()), vectors["link"].as_str());
+    for (name, body) in bodies {
+        let encoded = GroupMessage { group, body }.encode();
+        assert_eq!(Some(data_encoding::HEXLOWER.encode(&encoded).as_str()), vectors[name].as_str(), "{name}");
+    }
 }
 
 #[test]
@@ -125,7 +185,7 @@ fn limits_hold() {
 #[test]
 fn the_largest_report_of_everybody_fits() {
     let tag = |who: usize| Tag::of(group(), person(who));
-    let told = Told { via: Some(tag(0)), ..Told::default() };
+    let told = Heard { via: Some(tag(0)), ..Heard::default() };
     let many = Report {
         hears: (0..MAX_HEARINGS + 3).map(|who| (tag(who), told)).collect(),
         carries: vec![(tag(1), tag(2)); MAX_CARRIED + 3],
@@ -156,7 +216,7 @@ fn a_report_has_one_form_only() {
     }
     // An age is never made younger.
     let age = |ms| {
-        let told = Told { age: Some(Duration::from_millis(ms)), ..Told::default() };
+        let told = Heard { age: Some(Duration::from_millis(ms)), ..Heard::default() };
         let one = Report { hears: BTreeMap::from([(Tag::of(group(), person(0)), told)]), ..report.clone() };
         let read = Report::from_content(one.from, &one.content(), one.signature).unwrap();
         read.hears.values().next().unwrap().age

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::roster::{group, person};
 use super::*;
 use crate::call::group::plan::{MAX_SLOTS, MAX_WEAK_PER_CARRIER, STREAM_KBPS, Sight};
-use crate::call::group::report::{Hearing as Told, Tag};
+use crate::call::group::report::{Heard, Tag};
 
 /// Members who all hear each other, to begin with; numbered by their keys, so that 0 has the lowest.
 struct Table {
@@ -17,7 +17,7 @@ impl Table {
     fn of(people: usize) -> Self {
         let mut people: Vec<Person> = (0..people).map(person).collect();
         people.sort_unstable();
-        let heard = Told { direct: true, steady: true, rtt_ms: 80, ..Told::default() };
+        let heard = Heard { direct: true, steady: true, rtt_ms: 80, ..Heard::default() };
         let report = |me: &Person| Report {
             from: *me,
             seq: 1,
@@ -36,14 +36,14 @@ impl Table {
         self.reports.get_mut(&self.people[who]).unwrap()
     }
 
-    fn told(&mut self, listener: usize, speaker: usize) -> &mut Told {
+    fn told(&mut self, listener: usize, speaker: usize) -> &mut Heard {
         let tag = tag(self.people[speaker]);
         self.report(listener).hears.get_mut(&tag).unwrap()
     }
 
     /// `listener` does not hear `speaker`.
     fn hole(&mut self, speaker: usize, listener: usize) {
-        *self.told(listener, speaker) = Told::default();
+        *self.told(listener, speaker) = Heard::default();
     }
 
     fn rtt(&mut self, a: usize, b: usize, ms: u16) {
@@ -142,7 +142,7 @@ fn a_helper_stays_unless_another_is_much_better() {
     assert_eq!(table.helper(1, 2), Some(0), "50 ms worse");
     // Back to direct only when that is steady.
     let via = Some(tag(table.people[4]));
-    *table.told(2, 1) = Told { direct: true, steady: false, via, ..Told::default() };
+    *table.told(2, 1) = Heard { direct: true, steady: false, via, ..Heard::default() };
     assert!(table.helper(1, 2).is_some() && table.plan().holes.is_empty());
     table.told(2, 1).steady = true;
     assert_eq!(table.plan(), Plan::default());
@@ -179,7 +179,7 @@ fn a_liar_does_not_drag_in_all_helpers() {
         table.report(9).resources.slots = 0;
         assert_eq!(table.helper(honest, listener), Some(0));
         assert_eq!(table.streams_of(0), 2);
-        *table.told(listener, honest) = Told { direct: true, steady: true, rtt_ms: 80, ..Told::default() };
+        *table.told(listener, honest) = Heard { direct: true, steady: true, rtt_ms: 80, ..Heard::default() };
     }
 }
 
@@ -219,7 +219,7 @@ fn a_weak_member_is_fanned_out_by_one_strong_one() {
     // Listeners who then say that they hear it only through the carrier are no holes.
     let via = Some(tag(table.people[6]));
     for listener in [0, 1, 2, 3, 4, 7] {
-        *table.told(listener, 5) = Told { via, ..Told::default() };
+        *table.told(listener, 5) = Heard { via, ..Heard::default() };
     }
     let plan = table.plan();
     assert_eq!((plan.carriers[&table.people[5]], plan.streams.len()), (table.people[6], 6));
@@ -243,7 +243,7 @@ proptest! {
         let dice = sim::Dice::new(seed);
         for (a, b) in (0..people).flat_map(|a| (0..people).map(move |b| (a, b))).filter(|(a, b)| a != b) {
             let via = dice.chance(20).then(|| tag(table.people[dice.below(people)]));
-            let told = Told {
+            let told = Heard {
                 direct: dice.chance(70),
                 steady: dice.chance(70),
                 via,

@@ -169,7 +169,7 @@ fn who_has_left_comes_back_only_by_a_new_add() {
     assert_eq!(roster.removed_by(person(3)), Some(person(3)));
     roster.merge(&old).unwrap();
     // Of the stay that is over, or of one that is yet to come.
-    roster.merge(&[add(2, 3, 0, 7, 0), add(1, 3, 5, 0, 0)]).unwrap();
+    roster.merge(&[add(2, 3, 0, 7, 0), add(1, 3, 500, 0, 0)]).unwrap();
     assert!(!roster.is_member(person(3)));
     let again = roster.add(&key(2), person(3), None, 10).unwrap();
     assert_eq!((again.generation, again.turn), (1, 0));

@@ -326,6 +326,9 @@ impl Sim {
                 self.drain(to);
             }
             Parcel::Up { who, peer } => self.up(who, peer),
+            // The end of a call is not that of the one that has begun since.
+            Parcel::Closed { who, peer, why: EndReason::HangUp }
+                if matches!(self.side(who, peer), Side::Calling { .. } | Side::Making | Side::Ringing) => {}
             Parcel::Closed { who, peer, why } => self.closed(who, peer, why),
             Parcel::Accept { who } => {
                 let now = self.now;
@@ -377,8 +380,9 @@ impl Sim {
 
     fn invited(&mut self, from: usize, to: usize, message: &GroupMessage) {
         let (me, by, unix_ms, now) = (self.keys[to].clone(), self.person(from), self.unix_ms(), self.now);
-        if let Ok(call) = GroupCall::invited(me, by, message, self.limits, unix_ms, now) {
-            self.calls[to] = Some(call);
+        match GroupCall::invited(me, by, message, self.limits, unix_ms, now) {
+            Ok(call) => self.calls[to] = Some(call),
+            Err(why) => panic!("{from} cannot invite {to}: {why}"),
         }
     }
 
