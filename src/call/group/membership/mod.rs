@@ -26,6 +26,8 @@ pub use peer::{GroupRefusal, RingReply};
 pub const MAX_LINKS: usize = 15;
 /// Roster messages of one peer: so many at once, then one per interval.
 const ROSTERS: Rate = Rate::new(24, Duration::from_millis(250));
+/// Messages with reports of one peer, of which it has at most five a second to send.
+const REPORTS: Rate = Rate::new(20, Duration::from_millis(100));
 /// People who may be let in by a link: so many at once, then one per interval.
 const KNOCKS: Rate = Rate::new(16, Duration::from_secs(5));
 
@@ -248,8 +250,9 @@ pub struct GroupCall {
     last_news: Option<Instant>,
     told_digest: RosterDigest,
     rosters: RateTable<Person>,
+    report_rate: RateTable<Person>,
     knocks: RateTable<()>,
-    /// Whoever has passed on forged entries is not listened to again.
+    /// Members who have passed on forged entries; they are not listened to again.
     forgers: BTreeSet<Person>,
     transmits: Queue<GroupTransmit>,
     events: Queue<GroupEvent>,
@@ -351,6 +354,7 @@ impl GroupCall {
             last_news: None,
             told_digest: RosterDigest::default(),
             rosters: RateTable::new(ROSTERS),
+            report_rate: RateTable::new(REPORTS),
             knocks: RateTable::new(KNOCKS),
             forgers: BTreeSet::new(),
             transmits: Queue::new(),

@@ -198,7 +198,7 @@ impl GroupCall {
                 self.end(LeftReason::Refused(why));
             }
             TicketRefused::AuthorIsGone | TicketRefused::OtherGroup | TicketRefused::TooMany | TicketRefused::NotIn => {
-                self.ask_next(Some(why), now)
+                self.ask_next(Some(why), now);
             }
         }
         Ok(())
@@ -216,6 +216,9 @@ impl GroupCall {
         match self.state {
             GroupState::Invited { .. } | GroupState::Joining | GroupState::In => {}
             GroupState::Knocking | GroupState::Left(_) => return Err(GroupRefusal::NotForUs),
+        }
+        if !self.roster.is_member(from) {
+            return Err(GroupRefusal::NotAMember);
         }
         if !self.rosters.take(&from, now) {
             return Err(GroupRefusal::TooOften);
@@ -235,6 +238,9 @@ impl GroupCall {
         if !self.roster.is_member(from) {
             return Err(GroupRefusal::NotAMember);
         }
+        if !self.report_rate.take(&from, now) {
+            return Err(GroupRefusal::TooOften);
+        }
         // Only who takes part in the call reports. What has just come in must count as present before it is heard.
         let takes_part = |report: &Report| report.from == from && report.verify(self.roster.group());
         if self.is_here(from) || reports.iter().any(takes_part) {
@@ -251,15 +257,22 @@ impl GroupCall {
         if self.forgers.contains(&from) {
             return Err(GroupRefusal::Forged);
         }
+        let was_member = self.roster.is_member(from);
+        // Before any signature is checked: checking costs more than sending.
+        let brings_word = |entry: &Entry| matches!(entry, Entry::Add(add) if add.person == from && self.roster.is_member(add.inviter));
+        if !was_member && !entries.iter().any(brings_word) {
+            return Err(GroupRefusal::NotAMember);
+        }
         let mut roster = self.roster.clone();
         let Ok(merged) = roster.merge(entries) else {
-            self.forgers.insert(from);
+            if was_member {
+                self.forgers.insert(from);
+            }
             return Err(GroupRefusal::Forged);
         };
-        let was_member = self.roster.is_member(from);
         let vouched = || roster.inviters_of(from).any(|inviter| self.roster.is_member(inviter));
         // Members may bring the news of their own leaving.
-        let belongs = was_member || roster.is_member(from) && vouched();
+        let belongs = was_member || vouched();
         if !belongs {
             return Err(GroupRefusal::NotAMember);
         }

@@ -115,6 +115,20 @@ fn a_flood_of_rosters_is_cut_off() {
 }
 
 #[test]
+fn a_flood_of_reports_is_cut_off() {
+    let mut sim = Sim::talking(3, 58);
+    let (group, two) = (sim.group(), sim.keys[2].clone());
+    let last = sim.call(2).hearing().reports_for(key(99).person()).remove(0);
+    let taken = (1..200).filter(|more| {
+        let report = Report::sign(&two, group, Report { seq: last.seq + more, ..last.clone() });
+        let body = Body::Reports(vec![report]);
+        say(&mut sim, 2, 1, GroupMessage { group, body }) != Err(GroupRefusal::TooOften)
+    });
+    let taken = taken.count();
+    assert!((10..=20).contains(&taken), "{taken}");
+}
+
+#[test]
 fn a_member_that_fills_the_group_is_removed_with_all_its_friends() {
     let mut sim = Sim::talking(4, 55);
     let friends: Vec<Entry> = (100..130).map(|friend| add(2, friend, 0, 0, 0)).collect();

@@ -59,10 +59,7 @@ fn only_a_chain_from_the_creator_counts() {
 
 #[test]
 fn forged_entries_spoil_the_whole_batch() {
-    let good = match add(1, 4, 0, 0, 0) {
-        Entry::Add(add) => add,
-        _ => unreachable!(),
-    };
+    let Entry::Add(good) = add(1, 4, 0, 0, 0) else { unreachable!() };
     let other_group = GroupKey { id: GroupId::from_bytes([8; 16]), ..group() };
     let other_creator = GroupKey { creator: person(1), ..group() };
     let mut signature = good.signature;

@@ -266,7 +266,7 @@ impl Sim {
             self.deliver(parcel);
         }
         let since = self.elapsed().as_millis();
-        if since % 100 == 0 {
+        if since.is_multiple_of(100) {
             self.media();
             self.tend_links();
         }
@@ -347,7 +347,7 @@ impl Sim {
     /// A pairwise INVITE arrives.
     fn dialled(&mut self, from: usize, to: usize, message: &[u8]) {
         let Side::Calling { since } = self.side(from, to) else { return };
-        if !self.reachable(from, to) && !(self.calls[to].is_none() && self.passes(from, to) && self.passes(to, from)) {
+        if !self.passes(from, to) || !self.passes(to, from) {
             let left = (since + DIAL_TIMEOUT).saturating_duration_since(self.now);
             return self.post(left, Parcel::Closed { who: from, peer: to, why: EndReason::Unreachable });
         }
@@ -357,6 +357,11 @@ impl Sim {
         }
         let Ok(message) = GroupMessage::decode(message) else { return };
         let (person, now) = (self.person(from), self.now);
+        if self.calls[to].is_none() && matches!(message.body, Body::Ring(_)) {
+            // Has crashed.
+            let left = (since + DIAL_TIMEOUT).saturating_duration_since(now);
+            return self.post(left, Parcel::Closed { who: from, peer: to, why: EndReason::Unreachable });
+        }
         let reply = match self.calls[to].as_mut() {
             Some(call) if !matches!(call.state(), GroupState::Left(_)) => call.handle_ring(person, &message, now),
             Some(_) | None if matches!(message.body, Body::Invite(_)) && self.humans.is_some() => {
