@@ -72,20 +72,24 @@ fn strangers_are_not_listened_to() {
 fn who_was_removed_by_its_inviter_brings_nobody_in() {
     let mut sim = Sim::talking(4, 53);
     sim.add_person();
+    sim.add_person();
     sim.invite(1, 4);
+    sim.invite(1, 5);
     sim.run(3 * SECOND);
-    sim.expect_one_call(&[0, 1, 2, 3, 4]);
+    sim.expect_one_call(&[0, 1, 2, 3, 4, 5]);
+    sim.leave(5);
+    sim.run(SECOND);
     let (removed, now) = (sim.person(4), sim.now);
     sim.call(1).remove(removed, now).unwrap();
     sim.drain(1);
     sim.run(SECOND);
     sim.expect_one_call(&[0, 1, 2, 3]);
     assert_eq!(sim.call(4).state(), GroupState::Left(LeftReason::Removed { by: sim.person(1) }));
-    // 4 signs an add of its friend 9, as of the time when it was in, and the friend rings.
+    // 4 signs adds of its friends, as of the time when it was in, and they ring. 5 has an old add of a member's as well.
     let mut entries = sim.call(0).roster().entries(None);
-    entries.extend([add(4, 9, 0, 0, 0), add(9, 10, 0, 0, 0)]);
+    entries.extend([add(4, 9, 0, 0, 0), add(9, 10, 0, 0, 0), add(4, 5, 1, 0, 0)]);
     let group = sim.group();
-    for friend in [9, 10, 4] {
+    for friend in [9, 10, 4, 5] {
         let body = Body::Ring(Hello { entries: entries.clone(), here: vec![] });
         let reply = sim.call(2).handle_ring(key(friend).person(), &GroupMessage { group, body }, now);
         assert_eq!(reply, RingReply::Refuse(GroupRefusal::NotAMember), "{friend}");

@@ -1,5 +1,6 @@
 //! Members, the network between them, and hostile ones.
 
+mod agreement;
 mod chaos;
 mod hostile;
 mod laws;
