@@ -41,9 +41,9 @@
 //!
 //! 1. puts messages of [`GroupRoute::Call`] into the INVITE of a new pairwise call, those of [`GroupRoute::Link`] on the
 //!    data channel, and those of [`GroupRoute::Session`] into a signalling session;
-//! 2. hands INVITEs with a group message to [`GroupCall::handle_ring`], or to [`GroupCall::invited`] when it has no such
-//!    group, and does what the [`RingReply`] says;
-//! 3. tells by [`GroupCall::handle_link`] how each pairwise call goes, from the INVITE on;
+//! 2. hands INVITEs with a group message to [`GroupCall::handle_ring`] and does what the [`RingReply`] says; for a group
+//!    that it does not have it makes a [`GroupCall::invited`] first;
+//! 3. tells by [`GroupCall::handle_link`] how the latest pairwise call with each member goes, from the INVITE on;
 //! 4. tells by [`GroupCall::heard`], [`GroupCall::heard_via`], [`GroupCall::measured`] and [`GroupCall::set_resources`]
 //!    what it measures, and forwards packets as [`HearingEvent`]s say;
 //! 5. stores the roster's [entries](Roster::entries) on [`GroupEvent::RosterChanged`].

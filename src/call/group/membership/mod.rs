@@ -276,8 +276,8 @@ impl GroupCall {
     }
 
     /// A member, whom the session or link has authenticated as `from`, invites us: [`GroupEvent::Invited`] follows. If
-    /// it came with a pairwise call, answer or decline that when told to; if over a call that is running already, say so
-    /// by [`GroupCall::adopt`].
+    /// it came with a pairwise call, hand that to [`GroupCall::handle_ring`] next; if over a call that is running already,
+    /// say so by [`GroupCall::adopt`].
     pub fn invited(
         me: PersonKey,
         from: Person,

@@ -253,7 +253,9 @@ impl Sim {
             assert!(took < limit, "{what}: not within {limit:?}\n{}", self.describe());
             self.step();
         }
-        self.now.duration_since(begin)
+        let took = self.now.duration_since(begin);
+        println!("{what}: after {took:?} ({} people)", self.keys.len());
+        took
     }
 
     pub fn step(&mut self) {

@@ -351,6 +351,7 @@ fn an_idle_group_says_little() {
     for (who, (messages, bytes)) in sim.sent.iter().enumerate() {
         // One report per link and second; less than 4 kb/s each.
         assert!((9 * 19..=9 * 24).contains(messages), "{who}: {messages}");
+        println!("member {who}: {} bytes per link and second", bytes / 20 / 9);
         assert!(bytes / 20 / 9 < 500, "{who}: {} bytes per link and second", bytes / 20 / 9);
     }
 }
