@@ -6,7 +6,7 @@ use super::{GroupCall, GroupEvent, GroupRoute, GroupState, LeftReason, MAX_LINKS
 use crate::base::{EndReason, Person};
 use crate::call::group::entry::Entry;
 use crate::call::group::invitation::{Ticket, TicketRefused};
-use crate::call::group::message::{Body, GroupMessage, Hello};
+use crate::call::group::message::{Body, GroupMessage, Hello, roster_messages};
 use crate::call::group::report::Report;
 use crate::call::group::roster::AddRefused;
 
@@ -122,7 +122,10 @@ impl GroupCall {
                 Ok(RingReply::Wait)
             }
             GroupState::Joining | GroupState::In => {
-                self.let_in(from, &hello.entries)?;
+                if let Err(why) = self.let_in(from, &hello.entries) {
+                    self.tell_who_is_out(from);
+                    return Err(why);
+                }
                 self.follow_roster(now);
                 if !self.expect(from, now) {
                     return Err(GroupRefusal::Full);
@@ -279,6 +282,15 @@ impl GroupCall {
         self.roster = roster;
         self.news.extend(merged.news);
         Ok(())
+    }
+
+    /// Somebody who was away when they were removed believes that they still belong to the group, and rings.
+    fn tell_who_is_out(&mut self, person: Person) {
+        if !self.roster.is_member(person) {
+            for message in roster_messages(self.group(), &self.roster.removals_of(person)) {
+                self.send(person, GroupRoute::Session, message.body);
+            }
+        }
     }
 
     pub(super) fn links_held(&self) -> usize {

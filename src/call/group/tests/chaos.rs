@@ -5,11 +5,13 @@ use super::*;
 
 const PEOPLE: usize = 8;
 
-fn storm(seed: u64) {
+/// How many are left in the end.
+fn storm(seed: u64) -> usize {
     let mut sim = Sim::new(PEOPLE, seed);
     (sim.loss, sim.doubled, sim.jitter_ms) = (10, 5, 120);
     sim.brittle = sim.dice.chance(50);
-    let mut removed: BTreeSet<usize> = BTreeSet::new();
+    (1..6).for_each(|who| sim.invite(0, who));
+    sim.run(4 * SECOND);
     for _ in 0..60 {
         let pause = Duration::from_millis(100 + sim.dice.below(1500) as u64);
         sim.run(pause);
@@ -19,7 +21,7 @@ fn storm(seed: u64) {
             sim.calls[who].as_ref().is_some_and(|call| matches!(call.state(), GroupState::Left(_)))
         };
         match sim.dice.below(100) {
-            0..45 if is_in(&sim, who) => {
+            0..40 if is_in(&sim, who) => {
                 let whom_person = sim.person(whom);
                 if left(&sim, whom) {
                     sim.calls[whom] = None;
@@ -27,25 +29,17 @@ fn storm(seed: u64) {
                 let _ = sim.call(who).invite(whom_person, None, now);
                 sim.drain(who);
             }
-            45..50 if is_in(&sim, who) && who != 0 => sim.leave(who),
-            50..55 if is_in(&sim, 0) && whom != 0 => {
+            40..43 if is_in(&sim, who) && who != 0 => sim.leave(who),
+            43..46 if is_in(&sim, 0) && whom != 0 => {
                 let person = sim.person(whom);
-                if sim.call(0).remove(person, now).is_ok() {
-                    removed.insert(whom);
-                }
+                let _ = sim.call(0).remove(person, now);
                 sim.drain(0);
             }
-            55..65 => sim.crash(who),
-            65..80 if sim.calls[who].is_none() && !sim.stored[who].is_empty() => {
-                let mut roster = Roster::new(sim.group());
-                roster.merge(&sim.stored[who]).unwrap();
-                if roster.is_member(sim.person(who)) {
-                    sim.resume(who);
-                }
-            }
-            80..90 => sim.cut_both(who, whom),
-            90..97 => sim.cut.clear(),
-            97..100 if sim.dice.chance(50) => {
+            46..54 => sim.crash(who),
+            54..75 => come_back(&mut sim),
+            75..87 => sim.cut_both(who, whom),
+            87..95 => sim.cut.clear(),
+            95..100 => {
                 let half = sim.dice.roll();
                 let side = |who: usize| half >> who & 1;
                 let pairs = (0..PEOPLE).flat_map(|a| (0..PEOPLE).map(move |b| (a, b)));
@@ -56,6 +50,7 @@ fn storm(seed: u64) {
     }
     sim.cut.clear();
     (sim.loss, sim.doubled) = (0, 0);
+    come_back(&mut sim);
     sim.run(120 * SECOND);
     let mut rest: Vec<usize> = Vec::new();
     for who in 0..PEOPLE {
@@ -65,7 +60,7 @@ fn storm(seed: u64) {
             Some(state) => panic!("seed {seed}: {who} is still {state:?}\n{}", sim.describe()),
         }
     }
-    let Some(first) = rest.first() else { return };
+    let Some(first) = rest.first() else { return 0 };
     for who in &rest {
         let (call, other) = (sim.calls[*who].as_ref().unwrap(), sim.calls[*first].as_ref().unwrap());
         assert!(
@@ -83,16 +78,30 @@ fn storm(seed: u64) {
     }
     assert!(sim.everybody_hears(&rest), "seed {seed}: not everybody hears\n{}", sim.describe());
     sim.expect_one_call_among(&rest);
+    rest.len()
+}
+
+/// Everybody who has crashed starts again, if their profile says that they belong to the group.
+fn come_back(sim: &mut Sim) {
+    for who in (0..PEOPLE).filter(|who| sim.calls[*who].is_none()).collect::<Vec<_>>() {
+        let mut roster = Roster::new(sim.group());
+        roster.merge(&sim.stored[who]).unwrap();
+        if roster.is_member(sim.person(who)) {
+            sim.resume(who);
+        }
+    }
 }
 
 /// `SIM_SEED=N` replays one of them.
 #[test]
 fn after_a_storm_there_is_one_call() {
-    let seeds = match std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        Some(seed) => seed..seed + 1,
-        None => 0..10,
-    };
-    seeds.for_each(storm);
+    if let Some(seed) = std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        println!("{} are left", storm(seed));
+        return;
+    }
+    let left: Vec<usize> = (0..10).map(storm).collect();
+    println!("{left:?} are left");
+    assert!(left.iter().filter(|left| **left >= 3).count() >= 5, "too few for a call: {left:?}");
 }
 
 #[test]

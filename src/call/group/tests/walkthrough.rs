@@ -133,6 +133,31 @@ fn who_leaves_is_off_at_once_and_may_come_back() {
 }
 
 #[test]
+fn who_was_removed_while_away_hears_of_it_on_coming_back() {
+    for crashed in [true, false] {
+        let mut sim = Sim::talking(4, 22);
+        sim.brittle = true;
+        if crashed {
+            sim.crash(3);
+        } else {
+            (0..3).for_each(|who| sim.cut_both(who, 3));
+        }
+        sim.run(4 * SECOND);
+        let (away, now) = (sim.person(3), sim.now);
+        sim.call(0).remove(away, now).unwrap();
+        sim.drain(0);
+        sim.run(SECOND);
+        sim.cut.clear();
+        if crashed {
+            sim.resume(3);
+        }
+        sim.run(5 * SECOND);
+        assert_eq!(sim.call(3).state(), GroupState::Left(LeftReason::Removed { by: sim.person(0) }));
+        sim.expect_one_call(&[0, 1, 2]);
+    }
+}
+
+#[test]
 fn a_full_group_says_so() {
     let mut sim = Sim::talking(10, 7);
     let (eleventh, now) = (key(10).person(), sim.now);
