@@ -30,6 +30,7 @@ pub fn online(home: &Path, callable: bool, network: NetworkSettings, audio: Audi
         display_name: audio.name.clone(),
         online: true,
         callable,
+        windowed: false,
         network: network_options(network)?,
         audio: audio_options(audio),
     })
@@ -42,6 +43,7 @@ pub fn offline(home: &Path) -> Options {
         display_name: None,
         online: false,
         callable: false,
+        windowed: false,
         network: NetworkOptions::default(),
         audio: AudioOptions::default(),
     }

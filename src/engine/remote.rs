@@ -29,10 +29,12 @@ pub enum RemoteVerb {
     Call {
         link: String,
     },
-    /// A link was opened on the desktop: show it, or dial it where there is no window.
+    /// A link was opened on the desktop: show it in the window, without dialling.
     Open {
         link: String,
     },
+    /// Bring the window to the front.
+    Show,
 }
 
 /// Hands a verb to the process that holds the profile; `None` when nobody does. Blocks for at most 20 s.
@@ -104,6 +106,7 @@ mod tests {
         for verb in [
             RemoteVerb::Status,
             RemoteVerb::HangUp,
+            RemoteVerb::Show,
             RemoteVerb::TalkKey { down: true },
             RemoteVerb::Call { link: "twocans:x".into() },
         ] {

@@ -94,6 +94,10 @@ pub(super) enum DeskInput {
         command: super::CommandId,
         result: super::CommandResult,
     },
+    RingFailed {
+        call: CallId,
+        why: String,
+    },
     Totals(Totals),
     Checked(Check),
     Diagnosed {
@@ -307,6 +311,10 @@ impl Desk {
             }
             DeskInput::Sound(news) => self.handle_sound(news, now),
             DeskInput::Done { command, result } => self.finish(command, result),
+            DeskInput::RingFailed { call, why } => {
+                tracing::info!(%why, "cannot ring aloud");
+                self.emit_at(now, Event::RingFailed { call, why });
+            }
             DeskInput::Totals(totals) => self.report_totals(totals),
             DeskInput::Checked(check) => self.emit(Event::Checked(check)),
             DeskInput::Diagnosed { asker, diagnosis } => self.diagnosed(asker, diagnosis),
