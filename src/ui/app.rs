@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{
     self, CentralPanel, Color32, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, TextureFilter,
-    TextureHandle, TextureOptions, Theme, Ui, UserAttentionType, ViewportCommand, Visuals,
+    TextureHandle, TextureOptions, Theme, Ui, Visuals,
 };
 use qrcode::{Color, QrCode};
 
+use super::desktop::{self, Desktop};
 use super::meters::MeterWatch;
 use super::screens;
 use super::theme::{self, QR_GROUND, QR_INK, palette};
@@ -66,6 +67,7 @@ pub struct LookedUp {
 pub struct App {
     engine: Engine,
     events: Events,
+    pub desktop: Desktop,
     pub icon: TextureHandle,
     qr: Option<(String, TextureHandle)>,
     copied_at: Option<f64>,
@@ -99,7 +101,7 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData) -> Self {
+    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData, desktop: Desktop) -> Self {
         theme::install(ctx);
         let size = [icon.width as usize, icon.height as usize];
         let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
@@ -111,7 +113,8 @@ impl App {
             icon,
             qr: None,
             copied_at: None,
-            section: Section::People,
+            section: desktop.section(),
+            desktop,
             chosen: None,
             at_call: false,
             search: String::new(),
@@ -260,9 +263,10 @@ impl App {
         match event {
             Event::Incoming { .. } => {
                 self.notice = None;
-                ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
-                ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Critical));
             }
+            Event::RingFailed { why, .. } => self.desktop.is_silent(why),
+            Event::LinkOpened { link } => desktop::open_link(self, ctx, link),
+            Event::ShowRequested => self.desktop.show(ctx),
             Event::Connected { .. } => {
                 self.trends = Trends::default();
                 self.meters = Some(MeterWatch::start(ctx.clone(), self.engine.clone()));
@@ -286,7 +290,7 @@ impl App {
             Event::Checked(check) => self.examination.found(check),
             Event::CommandFinished { id, result } => self.finished(*id, result),
             Event::Failed(failure) => self.notice = Some((words::sentence(&failure.detail), true)),
-            Event::Stopped => ctx.send_viewport_cmd(ViewportCommand::Close),
+            Event::Stopped => desktop::quit(ctx),
             _ => {}
         }
     }
@@ -370,7 +374,8 @@ impl App {
         let list_alone = !wide && at_call.is_none() && self.section == Section::People && self.chosen.is_none();
         if wide {
             let frame = Frame::new().fill(palette.surface);
-            let panel = Panel::left("people").default_size(300.0).size_range(240.0..=380.0).frame(frame);
+            let panel =
+                Panel::left("people").default_size(self.desktop.list_width()).size_range(240.0..=380.0).frame(frame);
             panel.show(ui, |ui| screens::people(self, ui, now, call, at));
         }
         // The window is cleared to the canvas: software renderers need not paint it twice.
@@ -400,6 +405,11 @@ impl eframe::App for App {
         while let Some(stamped) = self.events.try_recv() {
             self.heard(ctx, &stamped.event);
         }
+        desktop::attend(self, ctx);
+    }
+
+    fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
+        self.desktop.leave();
     }
 
     fn clear_color(&self, visuals: &Visuals) -> [f32; 4] {
@@ -407,6 +417,9 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        if self.desktop.is_hidden() {
+            return;
+        }
         let now: Arc<Snapshot> = self.engine.snapshot();
         let call = now.calls.iter().find(|call| call.phase != CallPhase::Ended);
         let ctx = ui.ctx().clone();

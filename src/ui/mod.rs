@@ -4,6 +4,7 @@
 //! and is painted only when the engine wakes it or something on screen moves.
 
 mod app;
+mod desktop;
 mod meters;
 mod screens;
 mod theme;
@@ -14,20 +15,22 @@ mod words;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use eframe::egui::{Context, IconData, ViewportBuilder, ViewportCommand};
+use eframe::egui::{Context, IconData, ViewportBuilder};
 
 use crate::engine::{CommandKind, Engine, Event, Events, Failure, FailureKind, Options, Retry};
+use crate::identity::Link;
 use app::App;
+use desktop::Desktop;
 
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
 /// How long good-byes and the withdrawal of our presence may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Opens the window and stays until it is closed.
+/// Opens the window, with `link` shown in it, and stays until it is closed.
 ///
 /// # Errors
 /// When the profile is in use or damaged, or no window can be opened.
-pub fn run(options: Options) -> Result<(), Failure> {
+pub fn run(options: Options, link: Option<Link>) -> Result<(), Failure> {
     let window: Arc<OnceLock<Context>> = Arc::default();
     let awake = window.clone();
     let wake = move || {
@@ -37,20 +40,21 @@ pub fn run(options: Options) -> Result<(), Failure> {
     };
     let (engine, events) = Engine::start(options, Arc::new(wake))?;
     let farewell = engine.subscribe();
-    let result = show(engine.clone(), events, &window);
+    let result = show(engine.clone(), events, &window, link);
     stop(&engine, farewell);
     result
 }
 
-fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Result<(), Failure> {
+fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>, link: Option<Link>) -> Result<(), Failure> {
     let icon = eframe::icon_data::from_png_bytes(ICON).map_err(|why| no_window(&why.to_string()))?;
     let icon: Arc<IconData> = Arc::new(icon);
     let viewport = ViewportBuilder::default()
         .with_title(words::TITLE)
         .with_app_id("twocans")
         .with_icon(icon.clone())
-        .with_inner_size([1120.0, 720.0])
         .with_min_inner_size([420.0, 560.0]);
+    let mut desktop = Desktop::new(&engine);
+    let viewport = desktop.place(viewport);
     let options = eframe::NativeOptions {
         viewport,
         // Nothing here has gradients wide enough to show bands, and software renderers pay for it in every pixel.
@@ -60,7 +64,11 @@ fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Resu
     let window = window.clone();
     let create: eframe::AppCreator<'_> = Box::new(move |cc| {
         let ctx = &cc.egui_ctx;
-        let app = App::new(ctx, engine, events, &icon);
+        desktop.start(cc, &icon);
+        let mut app = App::new(ctx, engine, events, &icon, desktop);
+        if let Some(link) = link {
+            desktop::open_link(&mut app, ctx, &link);
+        }
         let _ = window.set(ctx.clone());
         close_on_interrupt(ctx.clone());
         Ok(Box::new(app))
@@ -73,8 +81,7 @@ fn close_on_interrupt(ctx: Context) {
     let wait = move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            ctx.send_viewport_cmd(ViewportCommand::Close);
-            ctx.request_repaint();
+            desktop::quit(&ctx);
         }
     };
     // Without the thread Ctrl-C ends the program at once, as it does by default.

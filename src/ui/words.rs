@@ -262,6 +262,67 @@ pub fn percent(share: Option<f32>) -> String {
     share.map_or_else(|| MEASURING.to_owned(), |share| format!("{:.1} %", share * 100.0))
 }
 
+// desktop
+pub const OPEN: &str = "Open";
+pub const QUIT: &str = "Quit";
+pub const DESKTOP: &str = "Desktop";
+pub const CLOSING: &str = "Closing the window";
+pub const KEEP_RUNNING: &str = "Keep running in the tray";
+pub const CANNOT_HIDE: &str =
+    "On a Wayland desktop no window can be hidden and brought back, so closing it ends twocans.";
+pub const TALK_KEY: &str = "Talk key";
+pub const TALK_KEY_EXAMPLE: &str = "None; such as F9 or Ctrl+Alt+Space";
+pub const TALK_KEY_BODY: &str =
+    "Works in front of every window, while you are heard only as long as the talk key is held.";
+pub const NOTIFICATIONS: &str = "Notifications";
+pub const NOTIFICATIONS_WORK: &str = "Calls are announced while this window is not in front.";
+pub const CALL_BACK: &str = "Call back";
+pub const MISSED: &str = "Missed call";
+pub const TRAY_CALLABLE: &str = "Callable";
+pub const TRAY_IN_CALL: &str = "In a call";
+pub const TRAY_MUTED: &str = "In a call, muted";
+pub const NO_TRAY: &str = "This desktop shows no tray icons.";
+pub const NO_ANSWER: &str = "it does not answer";
+pub const NO_PORTAL: &str = "there is no session bus to ask the desktop for it";
+pub const KEY_IS_TAKEN: &str = "another program has taken it; choose another key";
+pub const KEY_IS_MISSING: &str = "this keyboard has no such key; choose another";
+pub const TALK_KEY_SHORTCUT: &str = "Talk while it is held";
+#[cfg(not(target_os = "linux"))]
+pub const NOT_ON_THIS_SYSTEM: &str = "Not available on this system yet.";
+
+pub fn calls_you(name: &str) -> String {
+    format!("{name} is calling you")
+}
+
+pub fn stranger_calls_you(name: &str) -> String {
+    format!("{name}, who is not in your contacts, is calling you")
+}
+
+pub fn from(name: &str) -> String {
+    format!("From {name}")
+}
+
+pub fn no_session_bus(why: &str) -> String {
+    format!("This desktop has no session bus ({why}).")
+}
+
+pub fn no_notifications(why: &str) -> String {
+    format!("This desktop shows no notifications ({why}).")
+}
+
+pub fn no_tray(why: &str) -> String {
+    format!("This desktop shows no tray icons ({why}).")
+}
+
+pub fn no_talk_key(why: &str) -> String {
+    format!("The talk key works in this window only: {why}.")
+}
+
+pub fn rings_silently(why: &str) -> String {
+    format!("It rings without a sound: {why}.")
+}
+// end of desktop
+
 #[cfg(test)]
 mod tests {
     use super::*;

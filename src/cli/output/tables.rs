@@ -80,6 +80,8 @@ pub fn running(verb: &str, answer: &serde_json::Value, style: Style) -> String {
         "deafen" => "Deafened: you hear nothing and are not heard.",
         "undeafen" => "You hear and can be heard again.",
         "hangup" => "Hung up.",
+        "open" => "The running twocans of this profile shows the link.",
+        "show" => "twocans is running already; its window is shown.",
         "call" => "The running twocans of this profile is calling.",
         _ => "",
     };

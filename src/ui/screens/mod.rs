@@ -2,6 +2,7 @@
 
 mod call;
 mod conversation;
+mod desktop;
 mod incoming;
 mod network;
 mod people;

@@ -32,6 +32,7 @@ pub fn settings(app: &mut App, ui: &mut Ui, now: &Snapshot) {
                     }
                 });
             });
+            group(ui, words::DESKTOP, None, |ui| super::desktop::desktop(app, ui, now));
             group(ui, words::PROFILE, Some(words::PROFILE_BODY), |ui| {
                 let folder = RichText::new(now.home.display().to_string()).font(Type::Mono.font()).color(palette.text2);
                 ui.add(Label::new(folder).wrap().selectable(true));
@@ -164,15 +165,16 @@ fn group(ui: &mut Ui, title: &str, body: Option<&str>, content: impl FnOnce(&mut
     ui.add_space(space::S);
 }
 
-fn row<R>(ui: &mut Ui, name: &str, content: impl FnOnce(&mut Ui) -> R) {
+pub(super) fn row<R>(ui: &mut Ui, name: &str, content: impl FnOnce(&mut Ui) -> R) -> R {
     let palette = palette(ui.ctx());
-    ui.horizontal(|ui| {
+    let row = ui.horizontal(|ui| {
         ui.set_min_height(34.0);
         let start = ui.cursor().left();
         if !name.is_empty() {
             label(ui, name, Type::Body, palette.text2);
         }
         ui.add_space((LABELS - (ui.cursor().left() - start)).max(0.0));
-        content(ui);
+        content(ui)
     });
+    row.inner
 }
