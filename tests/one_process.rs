@@ -506,6 +506,7 @@ fn options(home: PathBuf, bootstrap: Vec<String>) -> Options {
         remember: false,
         online: true,
         callable: false,
+        windowed: false,
         network: NetworkOptions { bootstrap, isolated: true, super_peer: SuperPeerMode::Never, ..Default::default() },
         audio: AudioOptions {
             mic: SourceSpec::Silence,

@@ -191,6 +191,7 @@ fn options(home: std::path::PathBuf, bootstrap: Vec<String>) -> Options {
         remember: false,
         online: true,
         callable: true,
+        windowed: false,
         network: NetworkOptions {
             bootstrap,
             mdns: false,

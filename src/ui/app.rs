@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{
     self, CentralPanel, Color32, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, TextureFilter,
-    TextureHandle, TextureOptions, Theme, Ui, UserAttentionType, ViewportCommand, Visuals,
+    TextureHandle, TextureOptions, Theme, Ui, Visuals,
 };
 use qrcode::{Color, QrCode};
 
 use super::After;
+use super::desktop::{self, Desktop};
 use super::meters::MeterWatch;
 use super::restore::Opening;
 use super::screens::{self, BackupForm, Drafts, Welcome};
@@ -39,8 +40,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const THEME: &str = "ui.theme";
 const DARK: &str = "dark";
 const LIGHT: &str = "light";
-/// The preference that names the language, by its tag.
-const LANGUAGE: &str = "ui.language";
 /// The preference that says that the first steps were taken.
 const WELCOMED: &str = "ui.welcomed";
 /// Past calls that are listed.
@@ -106,6 +105,7 @@ pub struct LookedUp {
 pub struct App {
     engine: Engine,
     events: Events,
+    pub desktop: Desktop,
     pub icon: TextureHandle,
     qr: Option<(String, TextureHandle)>,
     copied_at: Option<f64>,
@@ -152,7 +152,14 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData, after: Rc<Cell<After>>) -> Self {
+    pub fn new(
+        ctx: &Context,
+        engine: Engine,
+        events: Events,
+        icon: &egui::IconData,
+        desktop: Desktop,
+        after: Rc<Cell<After>>,
+    ) -> Self {
         theme::install(ctx);
         let mut app = Self {
             engine,
@@ -160,7 +167,8 @@ impl App {
             icon: icon_texture(ctx, icon),
             qr: None,
             copied_at: None,
-            section: Section::People,
+            section: desktop.section(),
+            desktop,
             chosen: None,
             at_call: false,
             search: String::new(),
@@ -226,7 +234,10 @@ impl App {
     /// Says everything in `language` from now on.
     pub fn speak(&mut self, language: Language) {
         words::speak(language);
-        self.send(CommandKind::SetPreference { key: LANGUAGE.to_owned(), value: Some(language.tag().to_owned()) });
+        self.send(CommandKind::SetPreference {
+            key: words::CHOSEN_LANGUAGE.to_owned(),
+            value: Some(language.tag().to_owned()),
+        });
     }
 
     pub fn choose_network(&mut self, choice: NetworkChoice) {
@@ -271,7 +282,7 @@ impl App {
             Ok((file, passphrase)) => {
                 self.send(CommandKind::SetPreference { key: WELCOMED.to_owned(), value: Some("yes".to_owned()) });
                 self.after.set(After::Restore { file, passphrase });
-                ctx.send_viewport_cmd(ViewportCommand::Close);
+                desktop::quit(ctx);
             }
             Err(failure) => self.notice = Some(Notice::failure(&failure)),
         }
@@ -290,7 +301,7 @@ impl App {
     /// Closes the window and opens it again, with what was chosen.
     pub fn restart(&mut self, ctx: &Context) {
         self.after.set(After::StartAgain);
-        ctx.send_viewport_cmd(ViewportCommand::Close);
+        desktop::quit(ctx);
     }
 
     /// As it was left; as the desktop is, until somebody chose.
@@ -307,8 +318,7 @@ impl App {
         if !now.preferences.contains_key(WELCOMED) && now.contacts.is_empty() {
             self.welcome = Some(Welcome::default());
         }
-        let chosen = now.preferences.get(LANGUAGE).and_then(|tag| Language::of(tag));
-        words::speak(chosen.unwrap_or_else(Language::of_desktop));
+        words::speak_as_chosen(&now.preferences);
     }
 
     /// For meters in this frame; it is painted anew when they move.
@@ -401,9 +411,10 @@ impl App {
         match event {
             Event::Incoming { .. } => {
                 self.notice = None;
-                ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
-                ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Critical));
             }
+            Event::RingFailed { why, .. } => self.desktop.is_silent(why),
+            Event::LinkOpened { link } => desktop::open_link(self, ctx, link),
+            Event::ShowRequested => self.desktop.show(ctx),
             Event::Connected { .. } => {
                 self.trends = Trends::default();
             }
@@ -434,7 +445,7 @@ impl App {
                 self.notice.take_if(|notice| notice.offer == Some(Offer::Unmute));
             }
             Event::Failed(failure) => self.notice = Some(Notice::failure(failure)),
-            Event::Stopped => ctx.send_viewport_cmd(ViewportCommand::Close),
+            Event::Stopped => desktop::quit(ctx),
             _ => {}
         }
     }
@@ -534,7 +545,8 @@ impl App {
         let list_alone = !wide && at_call.is_none() && self.section == Section::People && self.chosen.is_none();
         if wide {
             let frame = Frame::new().fill(palette.surface);
-            let panel = Panel::left("people").default_size(300.0).size_range(240.0..=380.0).frame(frame);
+            let panel =
+                Panel::left("people").default_size(self.desktop.list_width()).size_range(240.0..=380.0).frame(frame);
             panel.show(ui, |ui| screens::people(self, ui, now, call, at));
         }
         // The window is cleared to the canvas: software renderers need not paint it twice.
@@ -563,6 +575,11 @@ impl eframe::App for App {
         while let Some(stamped) = self.events.try_recv() {
             self.heard(ctx, &stamped.event);
         }
+        desktop::attend(self, ctx);
+    }
+
+    fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
+        self.desktop.leave();
     }
 
     fn clear_color(&self, visuals: &Visuals) -> [f32; 4] {
@@ -570,6 +587,9 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        if self.desktop.is_hidden() {
+            return;
+        }
         let now: Arc<Snapshot> = self.engine.snapshot();
         self.dress(ui.ctx(), &now);
         self.watch_levels(ui.ctx(), &now);

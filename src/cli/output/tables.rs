@@ -85,6 +85,8 @@ pub fn running(verb: &str, answer: &serde_json::Value, style: Style) -> String {
         "hold" => "On hold: neither of you hears the other.",
         "unhold" => "No longer on hold.",
         "hangup" => "Hung up.",
+        "open" => "The running twocans of this profile shows the link.",
+        "show" => "twocans is running already; its window is shown.",
         "call" => "The running twocans of this profile is calling.",
         _ => "",
     };

@@ -14,6 +14,7 @@ use crate::engine::{
 };
 use crate::identity::Link;
 use crate::ui::app::{App, icon_texture};
+use crate::ui::desktop::Desktop;
 use crate::ui::view::Clock;
 use crate::ui::words::{self, Language};
 use crate::ui::{After, ICON, theme};
@@ -42,6 +43,7 @@ impl Stage {
             callable: false,
             network: NetworkOptions::default(),
             audio: AudioOptions::default(),
+            windowed: true,
             remember: false,
         };
         let (engine, events) = Engine::start(options, Arc::new(|| {})).unwrap();
@@ -54,7 +56,8 @@ impl Stage {
             presence_acks: 3,
             ..Snapshot::default()
         };
-        let mut app = App::new(&Context::default(), engine, events, &icon(), Rc::new(Cell::new(After::Quit)));
+        let (desktop, after) = (Desktop::new(&engine), Rc::new(Cell::new(After::Quit)));
+        let mut app = App::new(&Context::default(), engine, events, &icon(), desktop, after);
         app.clock = || Clock::at(NOW);
         Self { app, now, began: now_is(), is_dressed: false, _home: home }
     }

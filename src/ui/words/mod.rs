@@ -2,6 +2,7 @@
 //! function for each that has variables.
 
 mod catalogue;
+mod desktop;
 mod network;
 
 use std::fmt;
@@ -14,7 +15,10 @@ use self::catalogue::{say, text};
 use super::view::Outcome;
 use crate::engine::{Broken, CallPhase, CallSide, EndReason, Failure, FailureKind, MediaPath, PeerStats, SnapshotCall};
 
-pub use self::catalogue::{Language, speak, spoken};
+pub use self::catalogue::{CHOSEN_LANGUAGE, Language, speak, speak_as_chosen, spoken};
+pub use self::desktop::{
+    calls_you, from, no_notifications, no_session_bus, no_talk_key, no_tray, rings_silently, stranger_calls_you,
+};
 pub use self::network::{answer, broken, cause, check, finding, remedy, verdict};
 
 /// A message without variables: a `str` in the language of the moment.
@@ -84,6 +88,9 @@ words! {
     CALLABLE, NOT_CALLABLE, OWN_LINK, CALL, INCOMING, ANSWER, DECLINE, HANG_UP, CANCEL, MUTE, UNMUTE, DEAFEN, UNDEAFEN,
     ENCRYPTED, THEY_ARE_MUTED, YOU, THEY, SAFETY_WORDS, QUALITY, ROUND_TRIP, JITTER, LOSS, CODEC, OPUS,
     SENT_RECEIVED, BUFFER, MOUTH_TO_EAR, MEASURING, RUN_TEST, TESTING, COPY_REPORT, NETWORK_BODY, NOT_TESTED, NOT_TESTED_BODY,
+    OPEN, QUIT, DESKTOP, CLOSING, KEEP_RUNNING, CANNOT_HIDE, TALK_KEY, TALK_KEY_EXAMPLE, TALK_KEY_BODY,
+    NOTIFICATIONS, NOTIFICATIONS_WORK, CALL_BACK, MISSED, TRAY_CALLABLE, TRAY_IN_CALL, TRAY_MUTED, NO_TRAY,
+    NO_ANSWER, NO_PORTAL, KEY_IS_TAKEN, KEY_IS_MISSING, TALK_KEY_SHORTCUT, NOT_ON_THIS_SYSTEM,
     WELCOME, WELCOME_BODY, WELCOME_SOUND, WELCOME_SOUND_BODY, WELCOME_LINK_BODY, CONTINUE, SKIP, DONE, BACKUP,
     BACKUP_BODY, BACKUP_MADE, NO_BACKUP, MAKE_BACKUP, RESTORE, RESTORE_OFFER, RESTORE_BODY, RESTORING, FILE,
     DROP_FILE, NAME_A_FILE, PASSPHRASE, PASSPHRASE_AGAIN, PASSPHRASE_SHORT, PASSPHRASES_DIFFER, LEVEL, TRY_IT,
