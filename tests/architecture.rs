@@ -86,6 +86,7 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
     ("sonora_simd", &["voice/apm/"]),
     ("nnnoiseless", &["voice/apm/"]),
     ("snow", &["identity/"]),
+    ("age", &["identity/"]),
     ("clap", &["cli/"]),
     ("crossterm", &["cli/"]),
 ];

@@ -8,8 +8,9 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 use twocans::base::CallId;
 use twocans::engine::{
-    AudioChoice, AudioOptions, CommandId, CommandKind, CommandResult, EndReason, Engine, Event, Events, FailureKind,
-    NetworkOptions, NoiseSuppression, Options, Reply, SinkSpec, SourceSpec, SuperPeerMode, quality,
+    self, AudioChoice, AudioOptions, CommandId, CommandKind, CommandResult, EndReason, Engine, Event, Events,
+    FailureKind, NetworkOptions, NoiseSuppression, Options, Passphrase, Reply, Route, SinkSpec, SoundTrial, SourceSpec,
+    SuperPeerMode, Volume, quality,
 };
 use twocans::identity::Link;
 
@@ -118,6 +119,184 @@ async fn what_was_chosen_and_who_was_blocked_outlive_the_program() {
         person.stop().await;
     }
     house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_set_for_a_person_holds_in_the_call_and_outlives_it() {
+    let mut house = House::build().await;
+    let tone = |options: &mut Options| options.audio.mic = SourceSpec::Tone { hz: 440.0 };
+    let (mut alice, mut bob) = (house.person_with("alice", tone).await, house.person("bob").await);
+    let person = alice.link.person;
+    alice.call_and_connect(&mut bob).await;
+    // A tone is brought to the loudness of speech first.
+    let mut full = bob.hears_steadily().await;
+    for (percent, change_db) in [(50, -12.04), (200, 12.04), (10, -40.0), (100, 0.0)] {
+        let volume = Volume::from_percent(percent);
+        bob.tell(CommandKind::SetVolume { person, volume }).await.expect("it can be kept");
+        let now = bob.hears_steadily().await;
+        println!("{percent} %: {:+.1} dB", now - full);
+        // The limiter takes what is louder than it can be.
+        let wanted = (full + change_db).min(-2.0);
+        assert!((now - wanted).abs() < 1.0, "{percent} %: {now} instead of {wanted} dBFS");
+        full = if percent == 100 { now } else { full };
+    }
+    bob.tell(CommandKind::SetVolume { person, volume: Volume::SILENT }).await.expect("it can be kept");
+    assert!(bob.hears_steadily().await < -70.0);
+    bob.tell(CommandKind::SetVerified { person, verified: true }).await.expect("it can be kept");
+    bob.tell(CommandKind::SetRoute { person, route: Route::RelayOnly }).await.expect("it can be kept");
+    let call = alice.call.expect("connected");
+    alice.tell(CommandKind::HangUp { call, reason: EndReason::HangUp }).await.expect("a call can be hung up");
+    bob.ended().await;
+    bob.stop().await;
+
+    let mut bob = house.person("bob").await;
+    let kept = bob.engine.snapshot().person(person);
+    assert_eq!((kept.volume, kept.route), (Volume::SILENT, Route::RelayOnly));
+    assert!(kept.verified_unix_s.is_some_and(|at| at > 1_700_000_000), "{kept:?}");
+    assert!(bob.engine.snapshot().contacts.is_empty(), "nobody becomes a contact by it");
+
+    // Bob's calls with Alice take a relay from now on, whoever calls; all others do not.
+    alice.ended().await;
+    let call = alice.dial(&bob.link).await.expect("nobody is in a call");
+    bob.rung().await;
+    bob.tell(CommandKind::Answer { call }).await.expect("it rings");
+    assert!(bob.connected_by_relay().await, "as is set for Alice");
+    assert!(bob.hears_steadily().await < -70.0, "silent from the start");
+    for setting in [
+        CommandKind::SetVolume { person, volume: Volume::default() },
+        CommandKind::SetRoute { person, route: Route::Any },
+        CommandKind::SetVerified { person, verified: false },
+    ] {
+        bob.tell(setting).await.expect("it can be taken back");
+    }
+    assert!(bob.engine.snapshot().people.is_empty());
+    assert!(bob.hears_steadily().await > -40.0);
+    for person in [&mut alice, &mut bob] {
+        person.stop().await;
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn sound_is_tried_without_a_call_and_gives_way_to_one() {
+    let mut house = House::build().await;
+    let tone = |options: &mut Options| options.audio.mic = SourceSpec::Tone { hz: 440.0 };
+    let (mut alice, mut bob) = (house.person_with("alice", tone).await, house.person("bob").await);
+    let trial = |engine: &Engine| engine.snapshot().trial;
+
+    alice.tell(CommandKind::TrySound(Some(SoundTrial::Meter))).await.expect("a tone can be measured");
+    assert_eq!(trial(&alice.engine), Some(SoundTrial::Meter));
+    alice.level_is(|mic, speaker| mic > -40.0 && speaker < -90.0).await;
+    assert!(!alice.hears.exists(), "the speaker stays closed");
+
+    // The other way of trying takes over, muted or not.
+    alice.tell(CommandKind::SetMuted { muted: true }).await.expect("always");
+    alice.tell(CommandKind::TrySound(Some(SoundTrial::Echo))).await.expect("and played");
+    alice.level_is(|mic, speaker| mic > -40.0 && speaker > -40.0).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    alice.tell(CommandKind::TrySound(None)).await.expect("it can be stopped");
+    assert_eq!(trial(&alice.engine), None);
+    alice.level_is(|mic, speaker| mic < -90.0 && speaker < -90.0).await;
+    let (began, loudness) = sound_of(&alice.hears);
+    println!("what is said comes back after {began:.2} s");
+    assert!((0.95..1.4).contains(&began), "after {began} s");
+    assert!(loudness > -40.0, "{loudness} dBFS");
+    alice.tell(CommandKind::SetMuted { muted: false }).await.expect("always");
+
+    // A call takes the devices.
+    alice.tell(CommandKind::TrySound(Some(SoundTrial::Meter))).await.expect("again");
+    alice.call_and_connect(&mut bob).await;
+    assert_eq!(trial(&alice.engine), None);
+    let refused = alice.tell(CommandKind::TrySound(Some(SoundTrial::Echo))).await.expect_err("not in a call");
+    assert_eq!(refused.kind, FailureKind::Usage);
+    assert!(bob.hears_steadily().await > -40.0, "the call has the microphone");
+    for person in [&mut alice, &mut bob] {
+        person.stop().await;
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_device_that_does_not_open_is_told_to_who_tries_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut options = options(folder.path().join("alice"), Vec::new());
+    let ring = folder.path().join("ring.wav");
+    options.online = false;
+    options.audio.mic = SourceSpec::Device("nothing:of-that-name".into());
+    options.audio.ring_device = SinkSpec::File(ring.clone());
+    let mut alice = Guest::start("alice", options, PathBuf::new(), PathBuf::new());
+    for kind in [SoundTrial::Meter, SoundTrial::Echo] {
+        let failure = alice.tell(CommandKind::TrySound(Some(kind))).await.expect_err("there is no such device");
+        assert_eq!(failure.kind, FailureKind::Device, "{failure}");
+        assert_eq!(alice.engine.snapshot().trial, None);
+    }
+    alice.tell(CommandKind::TrySound(None)).await.expect("nothing to stop is no failure");
+
+    let first = alice.engine.send(CommandKind::TryRing).expect("the engine takes commands");
+    let busy = alice.tell(CommandKind::TryRing).await.expect_err("it rings already");
+    assert_eq!(busy.kind, FailureKind::Busy);
+    alice.finished(first).await.expect("a file can ring");
+    let samples = hound::WavReader::open(&ring).expect("a recording").len();
+    assert!((90_000..130_000).contains(&samples), "two seconds, not {samples} samples");
+    assert!(sound_of(&ring).1 > -50.0);
+    for (sink, kind) in
+        [(SinkSpec::Null, FailureKind::Usage), (SinkSpec::Device("nothing:of-that-name".into()), FailureKind::Device)]
+    {
+        alice.tell(CommandKind::ChooseAudio(AudioChoice::Ring(sink))).await.expect("anything can be wished for");
+        assert_eq!(alice.tell(CommandKind::TryRing).await.expect_err("it cannot ring").kind, kind);
+    }
+    alice.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_backup_is_made_while_the_client_runs_and_read_at_its_first_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let offline = |name: &str| Options { online: false, ..options(folder.path().join(name), Vec::new()) };
+    let start = |name| Guest::start("alice", offline(name), PathBuf::new(), PathBuf::new());
+    let friend = engine::my_link(&folder.path().join("friend")).expect("a profile can be made");
+    let file = folder.path().join("alice.twocans");
+    let passphrase = Passphrase::new("correct horse battery".into()).expect("long enough");
+    let mut alice = start("old");
+    let person = friend.person;
+    alice.tell(CommandKind::AddContact { link: friend, name: Some("Bob".into()) }).await.expect("saved");
+    alice.tell(CommandKind::SetVolume { person, volume: Volume::from_percent(70) }).await.expect("saved");
+    alice.tell(CommandKind::SetVerified { person, verified: true }).await.expect("saved");
+    for (key, value) in [("ui.theme", "dark"), ("audio.microphone", "pulseaudio:desk")] {
+        let (key, value) = (key.to_owned(), Some(value.to_owned()));
+        alice.tell(CommandKind::SetPreference { key, value }).await.expect("saved");
+    }
+    assert!(!alice.engine.snapshot().preferences.contains_key(engine::BACKUP_EXPORTED));
+    let export = || CommandKind::ExportIdentity { file: file.clone(), passphrase: passphrase.clone() };
+    alice.tell(export()).await.expect("there is room");
+    let exported = alice.engine.snapshot().preferences.get(engine::BACKUP_EXPORTED).cloned().expect("noted");
+    assert_eq!(alice.tell(export()).await.expect_err("it is there").kind, FailureKind::Usage);
+    let kept = alice.engine.snapshot();
+    alice.stop().await;
+    assert!(engine::has_identity(&folder.path().join("old")));
+
+    let home = folder.path().join("new");
+    assert!(!engine::has_identity(&home));
+    let wrong = Passphrase::new("correct horse batterx".into()).expect("long enough");
+    engine::import_identity(&home, &file, &wrong).expect_err("another passphrase");
+    let imported = engine::import_identity(&home, &file, &passphrase).expect("a new profile");
+    assert_eq!((imported.link.person, imported.contacts), (alice.link.person, 1));
+    let mut alice = start("new");
+    let now = alice.engine.snapshot();
+    assert_eq!((now.me, &now.contacts, &now.people), (kept.me, &kept.contacts, &kept.people));
+    assert_eq!(now.preferences.get("ui.theme").map(String::as_str), Some("dark"));
+    assert_eq!(now.preferences.get("audio.microphone"), None, "there may be no such device here");
+    assert_eq!(now.preferences.get(engine::BACKUP_EXPORTED), Some(&exported), "there is a backup");
+    alice.stop().await;
+
+    // Somebody else takes the profile over: whom they compared words with is another matter.
+    let home = folder.path().join("friend");
+    let mut bob = start("friend");
+    bob.tell(CommandKind::SetVerified { person: kept.me.expect("known"), verified: true }).await.expect("saved");
+    bob.stop().await;
+    engine::replace_identity(&home, &file, &passphrase).expect("that was asked for");
+    let mut alice = start("friend");
+    assert_eq!(alice.engine.snapshot().people, kept.people);
+    alice.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -250,6 +429,41 @@ impl Guest {
         .await
     }
 
+    /// Whether the call that connects next goes through a relay.
+    async fn connected_by_relay(&mut self) -> bool {
+        self.until(|event| match event {
+            Event::Connected { path, .. } => Some(path.is_relayed()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// How loud it is, dBFS, once two seconds on end sound the same.
+    async fn hears_steadily(&mut self) -> f32 {
+        let mut last = f32::NAN;
+        self.until(|event| match event {
+            Event::Stats(stats) => {
+                let now = stats.speaker_dbfs?;
+                let is_steady = (now - last).abs() < 0.3;
+                last = now;
+                is_steady.then_some(now)
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits until the live levels of microphone and speaker are as wanted.
+    async fn level_is(&self, wanted: impl Fn(f32, f32) -> bool) {
+        let levels = || (self.engine.levels().mic_dbfs(), self.engine.levels().speaker_dbfs());
+        let there = async {
+            while !wanted(levels().0, levels().1) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(timeout(SOON, there).await.is_ok(), "{:?}", levels());
+    }
+
     async fn ended(&mut self) -> EndReason {
         self.until(|event| match event {
             Event::Ended { reason, .. } => Some(*reason),
@@ -270,6 +484,18 @@ impl Guest {
         self.engine.send(CommandKind::Shutdown).expect("the engine takes commands");
         self.until(|event| matches!(event, Event::Stopped).then_some(())).await;
     }
+}
+
+/// Where the sound in a recording begins, seconds, and how loud it is from there on, dBFS.
+fn sound_of(file: &Path) -> (f32, f32) {
+    let samples: Vec<f32> = hound::WavReader::open(file)
+        .expect("a recording")
+        .samples::<i16>()
+        .map(|sample| f32::from(sample.expect("a sample")) / 32_768.0)
+        .collect();
+    let began = samples.iter().position(|sample| sample.abs() > 0.01).expect("it is not silent");
+    let power = samples[began..].iter().map(|sample| sample * sample).sum::<f32>() / (samples.len() - began) as f32;
+    (began as f32 / 48_000.0, 10.0 * power.log10())
 }
 
 fn options(home: PathBuf, bootstrap: Vec<String>) -> Options {

@@ -1,4 +1,4 @@
-//! When the microphone is sent: the talk key, voice activity, talking while muted; and the echo test.
+//! When the microphone is sent: the talk key, voice activity, talking while muted, calls on hold; and the echo test.
 
 mod common;
 
@@ -20,10 +20,11 @@ fn becomes_silent(listener: &mut Process) {
     listener.next_where("stats", |line| line["speaker_dbfs"].as_f64() < Some(SILENT_BELOW_DBFS), REACTION);
 }
 
-/// Hands a verb to the running process of `name`.
-fn control(world: &World, name: &str, words: &[&str]) {
+/// Hands a verb to the running process of `name`; what it answered.
+fn control(world: &World, name: &str, words: &[&str]) -> serde_json::Value {
     let (code, said) = Launch::new(words[0], &world.home(name)).args(words).start_and_wait(REACTION);
     assert_eq!(code, Some(0), "{words:?}: {said:?}");
+    said.last().expect("one object").clone()
 }
 
 #[test]
@@ -98,6 +99,54 @@ fn who_talks_while_muted_is_told_once() {
     assert_eq!(alice.all("talking_while_muted").len(), 1);
     finish(&mut alice, 0);
     finish(&mut bob.process, 0);
+    world.finish();
+}
+
+#[test]
+fn on_hold_neither_hears_the_other_whoever_holds() {
+    let _sharing = sharing();
+    let world = World::on_loopback();
+    // Tones, unlike speech, have no pauses that could pass for being on hold.
+    let says = |tone| ["--mic", tone, "--speaker", "null"];
+    let bob = world.answering("bob", &[&AUTO[..], &says("tone:300")].concat(), None);
+    let (mut bob, link) = (bob.process, bob.link);
+    let mut alice = world.calling("alice", &link, &says("tone:440"), None);
+    alice.next("connected", REACTION);
+    bob.next("connected", REACTION);
+    let both_are_heard = |alice: &mut Process, bob: &mut Process| [alice, bob].map(becomes_loud);
+    let nobody_is_heard = |alice: &mut Process, bob: &mut Process| [alice, bob].map(becomes_silent);
+    both_are_heard(&mut alice, &mut bob);
+
+    let held = |process: &mut Process, by_peer: bool, held: bool| {
+        process.next_where("held", |line| line["by_peer"] == by_peer && line["held"] == held, REACTION);
+    };
+    control(&world, "alice", &["hold"]);
+    held(&mut alice, false, true);
+    held(&mut bob, true, true);
+    nobody_is_heard(&mut alice, &mut bob);
+    let status = control(&world, "bob", &["status"]);
+    assert_eq!((&status["calls"][0]["held"], &status["calls"][0]["peer_held"]), (&false.into(), &true.into()));
+
+    // When both hold it, one of them is not enough to go on.
+    control(&world, "bob", &["hold"]);
+    held(&mut alice, true, true);
+    control(&world, "alice", &["mute"]);
+    control(&world, "alice", &["unhold"]);
+    held(&mut bob, true, false);
+    nobody_is_heard(&mut alice, &mut bob);
+    control(&world, "bob", &["unhold"]);
+    held(&mut alice, true, false);
+    becomes_loud(&mut alice);
+    becomes_silent(&mut bob);
+    control(&world, "alice", &["unmute"]);
+    becomes_loud(&mut bob);
+
+    finish(&mut alice, 0);
+    let ended = bob.next("ended", REACTION);
+    assert!(ended["summary"]["concealed"].as_f64() < Some(0.02), "silence is sent, not lost: {ended}");
+    let (code, said) = Launch::new("hold", &world.home("bob")).args(["hold"]).start_and_wait(REACTION);
+    assert_eq!((code, &said[0]["kind"]), (Some(2), &"usage".into()), "there is nothing to hold: {said:?}");
+    finish(&mut bob, 0);
     world.finish();
 }
 

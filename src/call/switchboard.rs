@@ -117,7 +117,6 @@ pub struct Switchboard {
     known: BTreeSet<Person>,
     guard: Guard,
     muted: bool,
-    on_hold: bool,
     transmits: Queue<Transmit>,
     events: Queue<(CallId, CallEvent)>,
 }
@@ -134,7 +133,6 @@ impl Switchboard {
             known: BTreeSet::new(),
             guard: Guard::new(&limits),
             muted: false,
-            on_hold: false,
             transmits: Queue::new(),
             events: Queue::new(),
         }
@@ -273,7 +271,6 @@ impl Switchboard {
 
     fn insert(&mut self, id: CallId, mut call: Call) {
         call.set_muted(self.muted);
-        call.set_held(self.on_hold);
         self.calls.insert(id, call);
     }
 
@@ -346,10 +343,9 @@ impl Switchboard {
         self.with_all(now, |call| call.set_muted(muted));
     }
 
-    /// Puts everybody on hold, or takes them off it.
-    pub fn set_held(&mut self, held: bool, now: Instant) {
-        self.on_hold = held;
-        self.with_all(now, |call| call.set_held(held));
+    /// Puts a call on hold, or takes it off, and tells the peer. False if there is no such call.
+    pub fn set_held(&mut self, call: CallId, held: bool, now: Instant) -> bool {
+        self.with(call, now, |call| call.set_held(held)).is_some()
     }
 
     /// Tells the peer how we hear it.

@@ -124,6 +124,14 @@ pub enum Verb {
         #[arg(long, value_name = "N", default_value_t = 20, hide_default_value = true)]
         limit: u32,
     },
+    /// Keep your identity safe in an encrypted file, or take it over from one
+    ///
+    /// With it go your contacts, whom you block, what you set for people, and preferences. The passphrase is asked for on a
+    /// terminal; elsewhere it is the first line of standard input.
+    Identity {
+        #[command(subcommand)]
+        action: IdentityVerb,
+    },
     /// Two peers and a small DHT on this machine hold a real call; its quality is measured
     Demo {
         #[command(flatten)]
@@ -156,6 +164,10 @@ pub enum Verb {
     Deafen,
     /// Play and send again
     Undeafen,
+    /// Put the calls of the running process on hold: neither side hears the other
+    Hold,
+    /// Go on with them
+    Unhold,
     /// Hang up the calls of the running process
     Hangup,
 }
@@ -203,6 +215,19 @@ pub enum ContactsVerb {
     Unblock {
         #[arg(value_name = "NAME_OR_LINK")]
         who: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IdentityVerb {
+    /// Write the file, where there is none yet
+    Export { file: PathBuf },
+    /// Read it into a profile that has no identity yet
+    Import {
+        file: PathBuf,
+        /// Replace the profile's identity; its key stays as a file beside the new one [default: refuse]
+        #[arg(long)]
+        force: bool,
     },
 }
 

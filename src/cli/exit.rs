@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::engine::{EndReason, Failure, FailureKind, Retry};
+use crate::engine::{Cause, EndReason, Failure, FailureKind, Retry};
 
 /// How the process ends. The numbers are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl From<FailureKind> for Exit {
 
 /// What a call that ended for `reason` means for the one who dialled `peer`, with the `cause` if it is known; `None`
 /// when it ended as calls should.
-pub fn failure_of(reason: EndReason, peer: &str, cause: Option<&str>) -> Option<Failure> {
+pub fn failure_of(reason: EndReason, peer: &str, cause: Option<Cause>) -> Option<Failure> {
     use EndReason as R;
     let (kind, retry, detail) = match reason {
         R::HangUp | R::RemoteHangUp | R::TimeLimit | R::Cancelled | R::Shutdown => return None,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_known_cause_is_told() {
-        let failure = failure_of(EndReason::Unreachable, "Alice", Some("this network blocks UDP")).unwrap();
+        let failure = failure_of(EndReason::Unreachable, "Alice", Some(Cause::UdpBlocked)).unwrap();
         assert!(
             failure.detail.starts_with("Alice could not be reached: this network blocks UDP;"),
             "{}",

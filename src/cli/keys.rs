@@ -13,7 +13,7 @@ use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifier
 use crossterm::terminal;
 use tokio::sync::mpsc;
 
-use super::exit::internal;
+use super::exit::{internal, usage};
 use crate::engine::Failure;
 
 /// What the user means by a key.
@@ -32,6 +32,9 @@ pub enum Key {
 const QUEUE: usize = 16;
 /// How long the reading thread may outlive the keyboard.
 const POLL: Duration = Duration::from_millis(100);
+
+/// Longest text that is typed unseen, bytes.
+const MAX_UNSEEN: usize = 4096;
 
 /// Set while the terminal is in raw mode, where a line feed no longer returns the carriage.
 static RAW: AtomicBool = AtomicBool::new(false);
@@ -78,6 +81,56 @@ impl Drop for Keyboard {
         }
         leave_raw_mode();
     }
+}
+
+/// What is typed until Enter, without showing it.
+///
+/// # Errors
+/// When the terminal refuses raw mode or goes away, and when the user leaves with Esc, Ctrl-C or Ctrl-D.
+pub fn read_unseen() -> Result<String, Failure> {
+    restore_before_panics();
+    terminal::enable_raw_mode().map_err(|why| internal(format!("the terminal gives no single keys: {why}")))?;
+    RAW.store(true, Ordering::SeqCst);
+    let mut text = String::new();
+    let typed = loop {
+        match event::read() {
+            Ok(Event::Key(pressed)) => match typing(pressed, &mut text) {
+                Typing::GoesOn => {}
+                Typing::Done => break Ok(()),
+                Typing::GivenUp => break Err(usage("nothing was typed; nothing was done")),
+            },
+            Ok(_) => {}
+            Err(why) => break Err(internal(format!("cannot read the keyboard: {why}"))),
+        }
+    };
+    leave_raw_mode();
+    typed.map(|()| text)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Typing {
+    GoesOn,
+    Done,
+    /// The user gave it up.
+    GivenUp,
+}
+
+fn typing(pressed: KeyEvent, text: &mut String) -> Typing {
+    if pressed.kind == KeyEventKind::Release {
+        return Typing::GoesOn;
+    }
+    let control = pressed.modifiers.contains(KeyModifiers::CONTROL);
+    match pressed.code {
+        KeyCode::Enter => return Typing::Done,
+        KeyCode::Esc => return Typing::GivenUp,
+        KeyCode::Char('c' | 'd') if control => return Typing::GivenUp,
+        // As in a shell: begin anew.
+        KeyCode::Char('u') if control => text.clear(),
+        KeyCode::Char(letter) if !control && text.len() < MAX_UNSEEN => text.push(letter),
+        KeyCode::Backspace => drop(text.pop()),
+        _ => {}
+    }
+    Typing::GoesOn
 }
 
 /// Writes whole lines, with the carriage returns that raw mode needs.
@@ -167,6 +220,25 @@ mod tests {
         assert_eq!(press(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Key::Quit));
         assert_eq!(press(KeyCode::Char('y'), KeyModifiers::CONTROL), None);
         assert_eq!(press(KeyCode::Char('x'), KeyModifiers::NONE), None);
+    }
+
+    #[test]
+    fn unseen_text_is_edited_like_any_other() {
+        let mut text = String::new();
+        let mut press = |code, modifiers| typing(KeyEvent::new(code, modifiers), &mut text);
+        for letter in "wroog".chars() {
+            assert_eq!(press(KeyCode::Char(letter), KeyModifiers::NONE), Typing::GoesOn);
+        }
+        press(KeyCode::Char('u'), KeyModifiers::CONTROL);
+        for letter in "Ünsx".chars() {
+            press(KeyCode::Char(letter), KeyModifiers::SHIFT);
+        }
+        press(KeyCode::Backspace, KeyModifiers::NONE);
+        press(KeyCode::Char('x'), KeyModifiers::CONTROL);
+        press(KeyCode::Left, KeyModifiers::NONE);
+        assert_eq!(press(KeyCode::Char('c'), KeyModifiers::CONTROL), Typing::GivenUp);
+        assert_eq!(press(KeyCode::Enter, KeyModifiers::NONE), Typing::Done);
+        assert_eq!(text, "Üns");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod interrupt;
 mod keys;
 mod logging;
 mod output;
+mod passphrase;
 mod resolve;
 mod run;
 mod session;

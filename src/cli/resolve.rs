@@ -32,6 +32,7 @@ pub fn online(home: &Path, callable: bool, network: NetworkSettings, audio: Audi
         callable,
         network: network_options(network)?,
         audio: audio_options(audio),
+        remember: false,
     })
 }
 
@@ -44,6 +45,7 @@ pub fn offline(home: &Path) -> Options {
         callable: false,
         network: NetworkOptions::default(),
         audio: AudioOptions::default(),
+        remember: false,
     }
 }
 
@@ -54,7 +56,7 @@ fn network_options(said: NetworkSettings) -> Result<NetworkOptions, Failure> {
     let isolated = said.isolated.unwrap_or(false);
     let stun = said.stun.iter().map(|server| server.resolve(isolated)).collect::<Result<_, _>>();
     let turn = said.turn.iter().map(|server| server.resolve(isolated)).collect::<Result<Vec<_>, _>>();
-    let public_stun: Vec<String> = if isolated || said.no_public_stun.unwrap_or(false) {
+    let public_stun: Vec<String> = if isolated {
         Vec::new()
     } else if said.public_stun.is_empty() {
         PUBLIC_STUN.map(str::to_owned).to_vec()
@@ -69,6 +71,7 @@ fn network_options(said: NetworkSettings) -> Result<NetworkOptions, Failure> {
         mainline_bootstrap: said.mainline_bootstrap.iter().map(ToString::to_string).collect(),
         stun: stun.map_err(|why| unresolved("--stun", &why))?,
         public_stun,
+        no_public_stun: said.no_public_stun.unwrap_or(false),
         turn: turn.map_err(|why| unresolved("--turn", &why))?.into_iter().flatten().collect(),
         relay_only: said.relay_only.unwrap_or(false),
         port_mapping: !isolated && !said.no_port_mapping.unwrap_or(false),
@@ -101,7 +104,6 @@ fn audio_options(said: AudioSettings) -> AudioOptions {
         dred_ms: said.dred.map_or(default.dred_ms, |dred| dred.0),
         transmit: said.transmit.map_or(default.transmit, |when| when.0),
         echo: default.echo,
-        remember: default.remember,
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
         let own = || vec!["stun.example.org:3478".parse().unwrap()];
         assert_eq!(of(NetworkSettings { public_stun: own(), ..NetworkSettings::default() }), ["stun.example.org:3478"]);
         let off = NetworkSettings { no_public_stun: Some(true), public_stun: own(), ..NetworkSettings::default() };
-        assert!(of(off).is_empty());
+        assert!(network_options(off).unwrap().no_public_stun);
         assert!(of(NetworkSettings { isolated: Some(true), ..NetworkSettings::default() }).is_empty());
     }
 

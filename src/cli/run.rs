@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::args::{Cli, ContactsVerb, GlobalArgs, TalkKey, Verb};
+use super::args::{Cli, ContactsVerb, GlobalArgs, IdentityVerb, TalkKey, Verb};
 use super::config_file::ConfigFile;
 use super::exit::{Exit, internal, usage};
 use super::keys::Keyboard;
@@ -109,6 +109,12 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
             block_on(verbs::contacts::run(resolve::offline(home), action, out))
         }
         Verb::History { limit } => block_on(verbs::history::run(resolve::offline(home), limit, out)),
+        Verb::Identity { action: IdentityVerb::Export { file } } => {
+            block_on(verbs::identity::export(resolve::offline(home), file, out))
+        }
+        Verb::Identity { action: IdentityVerb::Import { file, force } } => {
+            verbs::identity::import(home, &file, force, out)
+        }
         Verb::Demo { demo } => {
             let folder = demo.over(config.demo).out.unwrap_or_else(|| PathBuf::from("twocans-demo"));
             block_on(verbs::demo::run(&folder, out))
@@ -130,6 +136,8 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
         }
         Verb::Deafen => running("deafen", RemoteVerb::Deafen, out),
         Verb::Undeafen => running("undeafen", RemoteVerb::Undeafen, out),
+        Verb::Hold => running("hold", RemoteVerb::Hold, out),
+        Verb::Unhold => running("unhold", RemoteVerb::Unhold, out),
         Verb::Hangup => running("hangup", RemoteVerb::HangUp, out),
     }
 }
@@ -146,8 +154,10 @@ fn keeps_logs(verb: &Verb) -> bool {
         Verb::Node { .. } | Verb::Call { .. } | Verb::Answer { .. } | Verb::Echo { .. } | Verb::Lookup { .. } => true,
         Verb::Sdp { .. } | Verb::Doctor { .. } => true,
         Verb::Contacts { .. } | Verb::History { .. } => true,
+        Verb::Identity { .. } => false,
         Verb::Id | Verb::Demo { .. } | Verb::Devices | Verb::Status | Verb::Mute | Verb::Unmute => false,
-        Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen | Verb::Hangup => false,
+        Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen => false,
+        Verb::Hold | Verb::Unhold | Verb::Hangup => false,
     }
 }
 
@@ -200,7 +210,7 @@ fn client(
     }
     let logs = logging::start(filter, Some(home))?;
     let mut options = resolve::online(home, true, config.network, config.audio)?;
-    options.audio.remember = true;
+    options.remember = true;
     Ok(Next::Client(Box::new(Client { options, json, clock, _logs: logs })))
 }
 

@@ -12,7 +12,7 @@ use super::exit::{Exit, internal};
 use super::interrupt::Interrupts;
 use super::keys::{Key, Keyboard};
 use super::output::{Output, Report};
-use crate::engine::{CommandKind, CommandResult, Engine, Event, Events, Failure, Options, Reply, Stamped};
+use crate::engine::{CommandKind, CommandResult, Engine, Event, Events, Failure, Options, Reply, Snapshot, Stamped};
 
 /// How long good-byes and the withdrawal of our presence may take.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -56,6 +56,11 @@ impl<'a> Session<'a> {
 
     pub fn out(&mut self) -> &mut dyn Output {
         self.out
+    }
+
+    /// The engine's current truth.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.engine.snapshot()
     }
 
     /// Sends a command and waits for its result; what else happens meanwhile is kept for [`Session::run`].

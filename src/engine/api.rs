@@ -1,16 +1,17 @@
 //! The engine's API: all that a front end or an integration test ever talks to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{AudioChoice, AudioOptions, Check, Diagnosis, NetworkReport};
+use super::{AudioChoice, AudioOptions, Cause, Check, Diagnosis, NetworkChoice, NetworkOptions, NetworkReport};
 use crate::audio::{AudioRole, DeviceInfo};
 use crate::base::{CallId, EndReason, NodeId, Person};
-use crate::identity::Link;
+use crate::identity::{Link, Passphrase};
 use crate::nat::MappedPort;
-use crate::store::{Contact, HistoryEntry};
+use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
 
 /// Chosen by the front end; comes back in [`Event::CommandFinished`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +70,13 @@ pub enum CommandKind {
     HoldTalkKey {
         down: bool,
     },
+    /// Put a call on hold, or take it off. While either side holds it, neither hears the other: nothing of the peer is
+    /// played, and instead of the microphone the peer gets silence, as when muted. What is muted stays so. Refused
+    /// while the call is not connected.
+    SetHeld {
+        call: CallId,
+        held: bool,
+    },
     /// Stop or resume playing anything, in all calls; implies muting, as in every voice program.
     SetDeafened {
         deafened: bool,
@@ -99,14 +107,49 @@ pub enum CommandKind {
         person: Person,
         blocked: bool,
     },
+    /// How loud a person is played, at once in a running call too; kept in the profile.
+    SetVolume {
+        person: Person,
+        volume: Volume,
+    },
+    /// Which ways calls with a person may take, from the next call on; kept in the profile. Where the options say relay
+    /// only, that holds for everybody.
+    SetRoute {
+        person: Person,
+        route: Route,
+    },
+    /// The safety words of a call with this person were compared and are the same, or that is taken back.
+    SetVerified {
+        person: Person,
+        verified: bool,
+    },
     /// A sound device or what is done to the sound, from now on.
     ChooseAudio(AudioChoice),
+    /// How to be reached, and by whom.
+    ChooseNetwork(NetworkChoice),
+    /// What the people we call read, and what our link says; `None`: nothing.
+    SetDisplayName {
+        name: Option<String>,
+    },
     /// Finishes with [`Reply::Devices`]: what is plugged in.
     ListDevices,
+    /// Try microphone and speaker without a call, or stop that. Finishes when the devices are open, or with a failure of the
+    /// kind [`FailureKind::Device`]. It stops by itself after two minutes and when a call needs the devices; during a
+    /// call it is refused.
+    TrySound(Option<SoundTrial>),
+    /// Ring for two seconds on the ring device; finishes after it, or with a failure of the kind
+    /// [`FailureKind::Device`].
+    TryRing,
     /// Keeps a front end's own setting in the profile; `None` forgets it. See [`Snapshot::preferences`].
     SetPreference {
         key: String,
         value: Option<String>,
+    },
+    /// Writes an encrypted backup of the identity, the people and the preferences to a file that is not there yet. Takes
+    /// about a second; [`BACKUP_EXPORTED`](super::BACKUP_EXPORTED) says when it was done last.
+    ExportIdentity {
+        file: PathBuf,
+        passphrase: Passphrase,
     },
     /// Finishes with [`Reply::History`], newest first, at most `limit` entries.
     ListHistory {
@@ -119,6 +162,15 @@ pub enum CommandKind {
     },
     /// Say goodbye to everybody, withdraw presence, stop. Nothing is accepted after it.
     Shutdown,
+}
+
+/// How sound is tried without a call. Everything is done to it that is done in calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoundTrial {
+    /// The microphone is open, and [`Engine::levels`](super::Engine::levels) follow it; nothing is played.
+    Meter,
+    /// And what it picks up is played a second later.
+    Echo,
 }
 
 /// How a command ended.
@@ -145,6 +197,26 @@ pub struct LookupReport {
     pub took: Duration,
     /// Kademlia requests sent for it.
     pub requests: u32,
+}
+
+/// Why a connection has to be found anew. [`fmt::Display`] says it as a clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    Silent,
+    RelaySilent,
+    WeMoved,
+    TheyMoved,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silent => "no sound arrives any more",
+            Self::RelaySilent => "nothing comes through the relay any more",
+            Self::WeMoved => "this device is in another network now",
+            Self::TheyMoved => "the other side is in another network now",
+        })
+    }
 }
 
 /// Something that happened, with the moment at which it did.
@@ -229,7 +301,7 @@ pub enum Event {
     },
     Reconnecting {
         call: CallId,
-        reason: String,
+        reason: Broken,
     },
     Reconnected {
         call: CallId,
@@ -244,6 +316,7 @@ pub enum Event {
     TalkingWhileMuted {
         call: CallId,
     },
+    /// A side put the call on hold, or took it off.
     Held {
         call: CallId,
         by_peer: bool,
@@ -267,8 +340,8 @@ pub enum Event {
         call: CallId,
         peer: Option<Person>,
         reason: EndReason,
-        /// Why nothing came through, where that is known: a clause for the sentence that tells the end.
-        cause: Option<String>,
+        /// Why nothing came through, where that is known.
+        cause: Option<Cause>,
         talked: Duration,
         summary: Summary,
     },
@@ -436,10 +509,16 @@ pub struct Snapshot {
     pub contacts: Arc<Vec<Contact>>,
     /// Whose calls are refused without ringing, contacts or not.
     pub blocked: Arc<BTreeSet<Person>>,
+    /// What is set for one person, contacts or not; who is missing has the defaults.
+    pub people: Arc<BTreeMap<Person, PersonSettings>>,
     /// The sound devices that are wished for, and what is done to the sound.
     pub audio: Arc<AudioOptions>,
+    /// How the network is used; what was chosen for the next start, too.
+    pub network_options: Arc<NetworkOptions>,
     /// What front ends keep in the profile.
     pub preferences: Arc<BTreeMap<String, String>>,
+    /// Sound is being tried.
+    pub trial: Option<SoundTrial>,
     /// What the last diagnosis found out about the network; `None` before the first.
     pub network: Option<NetworkReport>,
 }
@@ -456,6 +535,19 @@ pub struct SnapshotCall {
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
     pub peer_muted: bool,
+    /// Since when, and why, the connection is being found anew.
+    pub interrupted: Option<(Instant, Broken)>,
+    /// We put it on hold.
+    pub held: bool,
+    /// They did; both may.
+    pub peer_held: bool,
+}
+
+impl Snapshot {
+    /// What is set for a person.
+    pub fn person(&self, person: Person) -> PersonSettings {
+        self.people.get(&person).copied().unwrap_or_default()
+    }
 }
 
 /// A person who has no name, or an endpoint that is not even a person.

@@ -4,7 +4,7 @@ use super::{AudioOptions, NoiseSuppression, TransmitMode};
 use crate::audio::{SinkSpec, SourceSpec};
 
 /// One choice. It holds at once, in a running call too, and at the next start of a front end that
-/// [remembers](AudioOptions::remember).
+/// [remembers](super::Options::remember).
 #[derive(Debug, Clone, PartialEq)]
 pub enum AudioChoice {
     Microphone(SourceSpec),

@@ -2,12 +2,14 @@
 
 mod api;
 mod audio_choice;
+mod backup;
 mod clock;
 mod desk;
 mod doctor;
 mod handle;
 mod levels;
 mod link_task;
+mod network_choice;
 mod options;
 mod ports;
 mod profile;
@@ -25,19 +27,22 @@ pub mod whom;
 
 pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;
+pub use crate::identity::{Passphrase, PassphraseError};
 pub use crate::link::TurnServer;
 pub use crate::nat::{Filtering, MappedPort, Mapping, MappingLifetime, MappingProtocol, NatKind, NatReport, Seen};
-pub use crate::store::{Contact, HistoryEntry};
+pub use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
 pub use api::{
-    CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure, FailureKind,
-    LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall, Stamped, Summary,
-    name_of_nameless,
+    Broken, CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure,
+    FailureKind, LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall,
+    SoundTrial, Stamped, Summary, name_of_nameless,
 };
 pub use audio_choice::AudioChoice;
+pub use backup::{BACKUP_EXPORTED, Imported, has_identity, import_identity, replace_identity};
 pub use clock::MonotonicClock;
-pub use doctor::{Check, CheckKind, Diagnosis, NetworkReport, Reach, Verdict};
+pub use doctor::{Cause, Check, CheckKind, Diagnosis, Finding, NetworkReport, Reach, Verdict};
 pub use handle::{Engine, Events, SendError};
 pub use levels::Levels;
+pub use network_choice::NetworkChoice;
 pub use options::{
     AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
     TransmitMode,

@@ -22,9 +22,12 @@ pub struct Options {
     pub callable: bool,
     pub network: NetworkOptions,
     pub audio: AudioOptions,
+    /// Begin with what was chosen last ([`CommandKind::ChooseAudio`](super::CommandKind) and the like), where these
+    /// options say what they say by default. For front ends in which it is chosen.
+    pub remember: bool,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkOptions {
     /// Multiaddresses to listen on; empty: QUIC and TCP on every interface (loopback when isolated), any port.
     pub listen: Vec<String>,
@@ -36,8 +39,10 @@ pub struct NetworkOptions {
     /// First nodes of that DHT, as `HOST:PORT`; empty: those that everybody uses.
     pub mainline_bootstrap: Vec<String>,
     pub stun: Vec<SocketAddr>,
-    /// STUN servers of others, as `HOST:PORT`: asked only when no super-peer is there to ask.
+    /// STUN servers of others, as `HOST:PORT`; see [`Self::stun_of_others`].
     pub public_stun: Vec<String>,
+    /// Not even when no super-peer is there to ask.
+    pub no_public_stun: bool,
     pub turn: Vec<TurnServer>,
     pub relay_only: bool,
     /// A super-peer behind a router has it open a port (PCP, NAT-PMP, UPnP). Never when isolated.
@@ -51,6 +56,14 @@ pub struct NetworkOptions {
     pub isolated: bool,
     /// Laboratory: these ranges count as public addresses (CIDR).
     pub treat_as_public: Vec<String>,
+}
+
+impl NetworkOptions {
+    /// Whom to ask when no super-peer is there. Who has servers of their own, or shows no address, wants no others.
+    pub(super) fn stun_of_others(&self) -> &[String] {
+        let unwanted = self.no_public_stun || self.relay_only || !self.stun.is_empty();
+        if unwanted { &[] } else { &self.public_stun }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,9 +95,6 @@ pub struct AudioOptions {
     pub transmit: TransmitMode,
     /// Instead of the microphone's sound, what is heard is said, a second later.
     pub echo: bool,
-    /// Begin with what was chosen last ([`CommandKind::ChooseAudio`](super::CommandKind)), where these options say what
-    /// they say by default. For front ends in which it is chosen.
-    pub remember: bool,
 }
 
 impl Default for AudioOptions {
@@ -106,7 +116,6 @@ impl Default for AudioOptions {
             dred_ms: 0,
             transmit: TransmitMode::Always,
             echo: false,
-            remember: false,
         }
     }
 }

@@ -22,6 +22,9 @@ pub enum RemoteVerb {
     },
     Deafen,
     Undeafen,
+    /// All connected calls.
+    Hold,
+    Unhold,
     HangUp,
     /// Answers with a [`Diagnosis`].
     Diagnose,
@@ -104,6 +107,7 @@ mod tests {
         for verb in [
             RemoteVerb::Status,
             RemoteVerb::HangUp,
+            RemoteVerb::Unhold,
             RemoteVerb::TalkKey { down: true },
             RemoteVerb::Call { link: "twocans:x".into() },
         ] {

@@ -1,17 +1,19 @@
-//! The sound of this process's calls: one voice thread, one microphone, one speaker, however many peers.
+//! The sound of this process's calls, or of trying it: one voice thread, one microphone, one speaker, however many peers.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::desk::DeskInput;
 use super::voice_thread::{
     EchoLine, Microphone, Peer, PeerKey, Speaker, Transmit, VoiceCommand, VoiceNews, VoiceThread,
 };
 use super::{
-    AudioOptions, Event, Failure, FailureKind, FrameLength, Levels, NoiseSuppression, Redundancy, Retry, Toggle,
+    AudioOptions, Event, Failure, FailureKind, FrameLength, Levels, NoiseSuppression, Redundancy, Retry, Toggle, Volume,
 };
 use crate::audio::{
     self, AudioRole, Change, Gate, Input, Output, SinkSpec, SourceSpec, Stream, Wake, Watch, WatchNews, WatchOptions,
@@ -22,8 +24,26 @@ use crate::voice::{
     Apm, ApmSettings, Encoder, EncoderSettings, Noise, Protection, Ptime, Resampler, ResilienceSettings,
 };
 
-/// Runs from the first call's dial or answer to the last call's end.
+/// Tells the news of one [`Sound`] from those of an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SoundId(pub u64);
+
+/// What a sound stands in.
+pub(super) struct Surroundings {
+    pub id: SoundId,
+    pub levels: Arc<Levels>,
+    pub news: mpsc::Sender<VoiceNews>,
+    pub desk: mpsc::Sender<DeskInput>,
+    /// Cancelled once an earlier sound has let go of the devices: some can be open only once.
+    pub after: CancellationToken,
+}
+
+/// A sound system that does not let go in that time is not waited for.
+const LET_GO: Duration = Duration::from_secs(1);
+
+/// Runs from the first call's dial or answer to the last call's end, or while it is tried.
 pub(super) struct Sound {
+    id: SoundId,
     voice: VoiceThread,
     options: AudioOptions,
     microphone: Option<Gate>,
@@ -56,10 +76,9 @@ impl Sound {
         options: &AudioOptions,
         microphone: (bool, Transmit),
         deafened: bool,
-        levels: Arc<Levels>,
-        news: mpsc::Sender<VoiceNews>,
-        desk: mpsc::Sender<DeskInput>,
+        surroundings: Surroundings,
     ) -> Result<Self, Failure> {
+        let Surroundings { id, levels, news, desk, after } = surroundings;
         let encoder = Encoder::new(encoder_settings(options)).map_err(internal)?;
         let voice = VoiceThread::spawn(encoder, levels, news).map_err(internal)?;
         voice.send(VoiceCommand::SetApm(Box::new(Apm::new(apm_settings(options)))));
@@ -70,8 +89,17 @@ impl Sound {
         voice.send(VoiceCommand::SetTransmit(microphone.1));
         voice.send(VoiceCommand::SetDeafened(deafened));
         let open = |open: fn(&AudioOptions, Wake) -> SoundNews| {
-            let (options, wake, desk) = (options.clone(), voice.wake(), desk.clone());
-            spawn_blocking(move || drop(desk.blocking_send(DeskInput::Sound(open(&options, wake)))));
+            let (options, wake, desk, after) = (options.clone(), voice.wake(), desk.clone(), after.clone());
+            tokio::spawn(async move {
+                if timeout(LET_GO, after.cancelled()).await.is_err() {
+                    tracing::warn!("the sound system has not closed the devices yet");
+                }
+                spawn_blocking(move || {
+                    let news = open(&options, wake);
+                    // A desk that has gone needs no news any more.
+                    drop(desk.blocking_send(DeskInput::Sound { of: id, news }));
+                });
+            });
         };
         open(|options, wake| {
             let opened = open_input(&options.mic, options.device_frames, wake);
@@ -82,7 +110,8 @@ impl Sound {
             SoundNews::Speaker(opened.map(Box::new).map_err(|why| device_failure(&why)))
         });
         let devices = Devices::Opening { microphone: None, speaker: None };
-        Ok(Self { voice, options: options.clone(), microphone: None, speaker: None, connected_at: None, devices, desk })
+        let (microphone, speaker, connected_at, options) = (None, None, None, options.clone());
+        Ok(Self { id, voice, options, microphone, speaker, connected_at, devices, desk })
     }
 
     /// A device has opened, or another one took its place; a file that opened late joins a call that is already running.
@@ -172,9 +201,12 @@ impl Sound {
             frames: self.options.device_frames,
             wake: self.voice.wake(),
         };
-        let desk = self.desk.clone();
-        // A desk that has gone needs no news any more.
-        let tell = move |news| drop(desk.blocking_send(DeskInput::Sound(SoundNews::Watch(Box::new(news)))));
+        let (of, desk) = (self.id, self.desk.clone());
+        let tell = move |news| {
+            let news = SoundNews::Watch(Box::new(news));
+            // A desk that has gone needs no news any more.
+            drop(desk.blocking_send(DeskInput::Sound { of, news }));
+        };
         let watch = Watch::start(options, tell).map_err(|why| device_failure(&why))?;
         self.devices = Devices::Watched { watch };
         Ok(())
@@ -196,6 +228,23 @@ impl Sound {
         self.options = options.clone();
     }
 
+    pub fn is(&self, id: SoundId) -> bool {
+        self.id == id
+    }
+
+    /// Both devices are open.
+    pub fn is_open(&self) -> bool {
+        match self.devices {
+            Devices::Opening { .. } => false,
+            Devices::Fakes { .. } | Devices::Watched { .. } => true,
+        }
+    }
+
+    /// The microphone is heard in the speaker, a second later.
+    pub fn play_back(&self) {
+        self.voice.send(VoiceCommand::PlayBack(Box::new(EchoLine::new())));
+    }
+
     pub fn add_peer(&self, peer: Box<Peer>) {
         self.voice.send(VoiceCommand::AddPeer(peer));
     }
@@ -206,6 +255,14 @@ impl Sound {
 
     pub fn protect(&self, key: PeerKey, protection: Protection) {
         self.voice.send(VoiceCommand::Protect(key, protection));
+    }
+
+    pub fn set_volume(&self, key: PeerKey, volume: Volume) {
+        self.voice.send(VoiceCommand::SetVolume(key, volume.gain()));
+    }
+
+    pub fn set_on_hold(&self, key: PeerKey, on_hold: bool) {
+        self.voice.send(VoiceCommand::SetOnHold(key, on_hold));
     }
 
     pub fn set_microphone(&self, (muted, transmit): (bool, Transmit)) {

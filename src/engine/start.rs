@@ -1,5 +1,6 @@
 //! Start-up: profile, threads, runtimes; then the desk takes over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 
@@ -8,8 +9,10 @@ use tokio::sync::oneshot;
 
 use super::desk::{self, Furniture};
 use super::handle::{Backstage, handle_pair};
-use super::profile::Profile;
-use super::{Engine, Events, Failure, FailureKind, Options, Retry, Snapshot, SuperPeerMode, sound};
+use super::profile::{DISPLAY_NAME, Profile};
+use super::{
+    AudioChoice, Engine, Events, Failure, FailureKind, NetworkChoice, Options, Retry, Snapshot, SuperPeerMode, sound,
+};
 use crate::control::{ControlError, ControlServer, ProfileLock};
 use crate::identity::PersonKey;
 use crate::rendezvous::{Limits, NodeKey, Rendezvous, RendezvousConfig, RendezvousError};
@@ -80,8 +83,12 @@ fn net_thread(preparation: Preparation, started: &std_mpsc::SyncSender<Result<()
 }
 
 async fn furnish(preparation: Preparation, media: Handle) -> Result<Furniture, Failure> {
-    let Preparation { options, profile, lock, me, store, opening, backstage, wake } = preparation;
+    let Preparation { mut options, profile, lock, me, store, opening, backstage, wake } = preparation;
     let (control, asks) = ControlServer::start(&lock).map_err(|why| internal(&why))?;
+    let preferences = store.settings().await.unwrap_or_default();
+    if options.remember {
+        recall(&mut options, &preferences);
+    }
     let online = if options.online {
         let config = rendezvous_config(&options, &profile, &me);
         Some(Rendezvous::start(config).await.map_err(|why| network_failure(&why))?)
@@ -89,7 +96,21 @@ async fn furnish(preparation: Preparation, media: Handle) -> Result<Furniture, F
         None
     };
     let first_failures = database_replaced(&opening).into_iter().collect();
-    Ok(Furniture { options, me, store, control, asks, online, media, backstage, wake, first_failures })
+    Ok(Furniture { options, preferences, me, store, control, asks, online, media, backstage, wake, first_failures })
+}
+
+/// What was chosen last holds where the options say nothing else.
+fn recall(options: &mut Options, preferences: &BTreeMap<String, String>) {
+    for (key, value) in preferences {
+        if let Some(choice) = AudioChoice::from_preference(key, value) {
+            choice.apply_where_unsaid(&mut options.audio);
+        } else if let Some(choice) = NetworkChoice::from_preference(key, value) {
+            choice.apply_where_unsaid(&mut options.network);
+        }
+    }
+    if options.display_name.is_none() {
+        options.display_name = preferences.get(DISPLAY_NAME).cloned();
+    }
 }
 
 /// Media has a thread and a runtime of its own, so that a flood of DHT messages cannot delay audio. It ends when the
@@ -124,7 +145,7 @@ fn rendezvous_config(options: &Options, profile: &Profile, me: &PersonKey) -> Re
     }
 }
 
-fn profile_in_use(why: &ControlError) -> Failure {
+pub(super) fn profile_in_use(why: &ControlError) -> Failure {
     let kind = match why {
         ControlError::InUse { .. } => FailureKind::ProfileInUse,
         _ => FailureKind::ProfileDamaged,
@@ -132,7 +153,7 @@ fn profile_in_use(why: &ControlError) -> Failure {
     Failure { kind, retry: Retry::AfterUserAction, detail: why.to_string() }
 }
 
-fn damaged(why: &StoreError) -> Failure {
+pub(super) fn damaged(why: &StoreError) -> Failure {
     Failure { kind: FailureKind::ProfileDamaged, retry: Retry::AfterUserAction, detail: why.to_string() }
 }
 

@@ -66,7 +66,7 @@ mod tests {
     fn contact(byte: u8, name: &str) -> Contact {
         let person = Person::from_bytes([byte; 32]);
         let link = Link { person, name: None, hints: Vec::new() };
-        Contact { person, name: Some(name.into()), blocked: false, link }
+        Contact { person, name: Some(name.into()), link }
     }
 
     #[test]

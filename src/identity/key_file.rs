@@ -1,4 +1,4 @@
-//! Where the person key is kept. The only file of this room that reads, writes or draws random numbers.
+//! Where the person key and its backups are kept. The only file of this room that reads, writes or draws random numbers.
 //!
 //! ```text
 //! twocans person key 1
@@ -61,6 +61,36 @@ pub fn load_or_create(path: &Path) -> Result<PersonKey, IdentityError> {
     }
 }
 
+/// Keeps a key that was made elsewhere, where there is none yet.
+pub fn keep(path: &Path, key: &PersonKey) -> Result<(), IdentityError> {
+    create(path, key).map_err(|source| IdentityError::Io { path: path.to_owned(), verb: "written", source })
+}
+
+/// Keeps `key` instead of the one at `path`, which stays as the file `aside`; that must not exist yet. At any moment one of
+/// the two is in its place.
+pub fn replace(path: &Path, key: &PersonKey, aside: &Path) -> Result<(), IdentityError> {
+    let unwritten = |source| IdentityError::Io { path: path.to_owned(), verb: "replaced", source };
+    let (folder, temporary) = beside(path).map_err(unwritten)?;
+    let result = write_new(&temporary, key_text(key).as_bytes())
+        .and_then(|()| fs::read(path).map(Zeroizing::new))
+        .and_then(|old| write_private(aside, &old))
+        .and_then(|()| fs::rename(&temporary, path));
+    // After success there is nothing left to remove.
+    let _ = fs::remove_file(&temporary);
+    result.and_then(|()| sync_folder(&folder)).map_err(unwritten)
+}
+
+/// Writes a file that only its owner can read, at once as a whole, where there is none; one that is there already is an
+/// error of the kind [`io::ErrorKind::AlreadyExists`] and is left alone.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (folder, temporary) = beside(path)?;
+    let result = write_new(&temporary, content).and_then(|()| put_in_place(&temporary, path));
+    // After success, or if the temporary file was never made, there is nothing left to remove.
+    let _ = fs::remove_file(&temporary);
+    result?;
+    sync_folder(&folder)
+}
+
 /// `None` when there is no file.
 fn load(path: &Path) -> Result<Option<PersonKey>, IdentityError> {
     let unreadable = |source| IdentityError::Io { path: path.to_owned(), verb: "read", source };
@@ -105,19 +135,24 @@ fn parse(content: &[u8]) -> Result<PersonKey, &'static str> {
 
 /// Writes a temporary file beside the target, flushes it to the disk, and gives it its name only if that is still free.
 fn create(path: &Path, key: &PersonKey) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = folder.join(name);
-    let result = write_new(&temporary, key).and_then(|()| put_in_place(&temporary, path));
-    // After success, or if the temporary file was never made, there is nothing left to remove.
-    let _ = fs::remove_file(&temporary);
-    result?;
-    sync_folder(folder)
+    fs::create_dir_all(beside(path)?.0)?;
+    write_private(path, key_text(key).as_bytes())
 }
 
-fn write_new(temporary: &Path, key: &PersonKey) -> io::Result<()> {
+fn key_text(key: &PersonKey) -> Zeroizing<String> {
+    let seed = Zeroizing::new(HEXLOWER.encode(key.seed().as_ref()));
+    Zeroizing::new(format!("{FIRST_LINE}\nseed {}\nperson {}\n", *seed, key.person()))
+}
+
+/// The folder of a file, and a name there for a draft of it.
+fn beside(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    Ok((folder.to_owned(), folder.join(name)))
+}
+
+fn write_new(temporary: &Path, content: &[u8]) -> io::Result<()> {
     // A leftover of a crashed process that had our process id; `create_new` below never follows what stands there.
     let _ = fs::remove_file(temporary);
     let mut options = OpenOptions::new();
@@ -125,9 +160,7 @@ fn write_new(temporary: &Path, key: &PersonKey) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(temporary)?;
-    let seed = Zeroizing::new(HEXLOWER.encode(key.seed().as_ref()));
-    let content = Zeroizing::new(format!("{FIRST_LINE}\nseed {}\nperson {}\n", *seed, key.person()));
-    file.write_all(content.as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()
 }
 
@@ -234,6 +267,21 @@ mod tests {
         create(&path, &first).unwrap();
         assert_eq!(create(&path, &second).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(load_or_create(&path).unwrap().person(), first.person());
+    }
+
+    #[test]
+    fn a_key_that_is_replaced_is_set_aside() {
+        let home = tempfile::tempdir().unwrap();
+        let (path, aside) = (home.path().join("person.key"), home.path().join("person.key.old"));
+        let [first, second, third] = [1, 2, 3].map(|seed| PersonKey::from_seed(&[seed; 32]));
+        keep(&path, &first).unwrap();
+        assert!(matches!(keep(&path, &second), Err(IdentityError::Io { .. })), "nothing is overwritten");
+        replace(&path, &second, &aside).unwrap();
+        assert_eq!(load_or_create(&path).unwrap().person(), second.person());
+        assert_eq!(load_or_create(&aside).unwrap().person(), first.person());
+        assert!(replace(&path, &third, &aside).is_err(), "nor what was set aside before");
+        assert_eq!(load_or_create(&path).unwrap().person(), second.person());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "no draft stays");
     }
 
     proptest! {

@@ -10,9 +10,12 @@
 //! - [`binding`] signs the certificate fingerprint of a call's media, so that nobody in the middle can swap it;
 //! - [`safety_words()`] lets two people compare keys by voice.
 //!
-//! Everything is bytes in, bytes out; only `key_file.rs` touches files and random numbers, and `session.rs` lets Noise
-//! draw its ephemeral keys.
+//! [`backup`] keeps it safe in an encrypted file.
+//!
+//! Everything is bytes in, bytes out; only `key_file.rs` touches files and random numbers; `session.rs` lets Noise
+//! draw its ephemeral keys, and `backup.rs` lets age draw its salts.
 
+pub mod backup;
 pub mod binding;
 pub mod blinding;
 mod key_file;
@@ -25,9 +28,10 @@ mod session;
 #[cfg(test)]
 mod testing;
 
+pub use backup::{BackupError, Passphrase, PassphraseError};
 pub use binding::{Binding, Role};
 pub use blinding::{BlindedKey, BlindedPerson, Period};
-pub use key_file::{IdentityError, load_or_create};
+pub use key_file::{IdentityError, keep, load_or_create, replace, write_private};
 pub use link::{Link, MAX_HINT_BYTES, MAX_HINTS, MAX_LINK_BYTES, ParseLinkError};
 pub use name::{MAX_NAME_CHARS, clean_name};
 pub use person_key::{PersonKey, UnusableKey, check_person};

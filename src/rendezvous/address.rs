@@ -120,6 +120,11 @@ pub(super) fn endpoint(address: &Multiaddr) -> Option<Endpoint> {
     }
 }
 
+/// Whether a text names a node and where it is, as `--bootstrap` takes it.
+pub fn is_node_address(text: &str) -> bool {
+    parse_node(text).is_some()
+}
+
 /// Parses `…/p2p/ID`: a node and where it is.
 pub(super) fn parse_node(text: &str) -> Option<(PeerId, Multiaddr)> {
     let mut address: Multiaddr = text.parse().ok()?;

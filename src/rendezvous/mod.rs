@@ -44,6 +44,7 @@ mod upkeep;
 #[cfg(test)]
 mod tests;
 
+pub use address::is_node_address;
 pub use api::{
     LookupReport, Reached, RelayGrant, RendezvousError, RendezvousEvent, RingAttempt, RingFailure, StreamError, Totals,
     Via,

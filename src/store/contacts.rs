@@ -9,21 +9,29 @@ use crate::base::Person;
 use crate::identity::Link;
 
 const COLUMNS: &str = "
-    SELECT contact.person, name, link_name, hints, blocked.person IS NOT NULL
-    FROM contact LEFT JOIN blocked ON blocked.person = contact.person";
+    SELECT person, name, link_name, hints FROM contact";
 
 pub(super) fn list(db: &Connection) -> Result<Vec<Contact>, StoreError> {
-    let order = "ORDER BY coalesce(name, link_name) COLLATE NOCASE NULLS LAST, contact.person";
+    let order = "ORDER BY coalesce(name, link_name) COLLATE NOCASE NULLS LAST, person";
     let mut statement = db.prepare_cached(&format!("{COLUMNS} {order}"))?;
     statement.query_and_then([], read)?.collect()
 }
 
 pub(super) fn find(db: &Connection, person: Person) -> Result<Option<Contact>, StoreError> {
-    let mut statement = db.prepare_cached(&format!("{COLUMNS} WHERE contact.person = ?1"))?;
+    let mut statement = db.prepare_cached(&format!("{COLUMNS} WHERE person = ?1"))?;
     statement.query_and_then([person.as_bytes()], read)?.next().transpose()
 }
 
 pub(super) fn add(db: &mut Connection, link: &Link, name: Option<&str>) -> Result<Contact, StoreError> {
+    let change = db.transaction()?;
+    put(&change, link, name)?;
+    let contact = find(&change, link.person)?.ok_or(StoreError::UnknownContact)?;
+    change.commit()?;
+    Ok(contact)
+}
+
+/// [`add`], as a part of a larger change.
+pub(super) fn put(db: &Connection, link: &Link, name: Option<&str>) -> Result<(), StoreError> {
     let name = name.map(chosen_name).transpose()?;
     let link_name = link.name.as_deref().and_then(suggested_name);
     let hints: Vec<&str> = link
@@ -35,14 +43,12 @@ pub(super) fn add(db: &mut Connection, link: &Link, name: Option<&str>) -> Resul
         .collect();
     let hints = serde_json::to_string(&hints).map_err(|error| StoreError::Database(error.to_string()))?;
 
-    let change = db.transaction()?;
     let others: u32 =
-        change
-            .query_row("SELECT count(*) FROM contact WHERE person <> ?1", [link.person.as_bytes()], |row| row.get(0))?;
+        db.query_row("SELECT count(*) FROM contact WHERE person <> ?1", [link.person.as_bytes()], |row| row.get(0))?;
     if others >= limits::CONTACTS {
         return Err(StoreError::TooMany { what: "contacts", limit: limits::CONTACTS });
     }
-    change.execute(
+    db.execute(
         "INSERT INTO contact (person, name, link_name, hints) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (person) DO UPDATE SET
              name = coalesce(excluded.name, name),
@@ -50,9 +56,7 @@ pub(super) fn add(db: &mut Connection, link: &Link, name: Option<&str>) -> Resul
              hints = iif(excluded.hints = '[]', hints, excluded.hints)",
         (link.person.as_bytes(), name, link_name, hints),
     )?;
-    let contact = find(&change, link.person)?.ok_or(StoreError::UnknownContact)?;
-    change.commit()?;
-    Ok(contact)
+    Ok(())
 }
 
 pub(super) fn rename(db: &Connection, person: Person, name: &str) -> Result<(), StoreError> {
@@ -72,12 +76,21 @@ pub(super) fn set_blocked(db: &mut Connection, person: Person, blocked: bool) ->
         return Ok(());
     }
     let change = db.transaction()?;
-    change.execute("INSERT INTO blocked (person) VALUES (?1) ON CONFLICT DO NOTHING", [person.as_bytes()])?;
-    let all: u32 = change.query_row("SELECT count(*) FROM blocked", [], |row| row.get(0))?;
+    block(&change, [person])?;
+    change.commit()?;
+    Ok(())
+}
+
+/// Blocks people, as a part of a larger change.
+pub(super) fn block(db: &Connection, people: impl IntoIterator<Item = Person>) -> Result<(), StoreError> {
+    let mut insert = db.prepare_cached("INSERT INTO blocked (person) VALUES (?1) ON CONFLICT DO NOTHING")?;
+    for person in people {
+        insert.execute([person.as_bytes()])?;
+    }
+    let all: u32 = db.query_row("SELECT count(*) FROM blocked", [], |row| row.get(0))?;
     if all > limits::BLOCKED {
         return Err(StoreError::TooMany { what: "blocked people", limit: limits::BLOCKED });
     }
-    change.commit()?;
     Ok(())
 }
 
@@ -115,5 +128,5 @@ fn read(row: &Row<'_>) -> Result<Contact, StoreError> {
     let person = Person::from_bytes(row.get(0)?);
     let hints: String = row.get(3)?;
     let hints = serde_json::from_str(&hints).map_err(|error| StoreError::Damaged { why: error.to_string() })?;
-    Ok(Contact { person, name: row.get(1)?, blocked: row.get(4)?, link: Link { person, name: row.get(2)?, hints } })
+    Ok(Contact { person, name: row.get(1)?, link: Link { person, name: row.get(2)?, hints } })
 }

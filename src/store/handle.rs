@@ -7,7 +7,10 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Contact, HistoryEntry, Opening, StoreError, contacts, file, history, settings};
+use super::{
+    Contact, HistoryEntry, Opening, PersonSettings, Restored, StoreError, contacts, file, history, people, restore,
+    settings,
+};
 use crate::base::Person;
 use crate::identity::Link;
 
@@ -79,6 +82,16 @@ impl Store {
         self.run(|db| contacts::blocked(db)).await
     }
 
+    /// Everybody for whom something is set; the others have the defaults.
+    pub async fn people(&self) -> Result<BTreeMap<Person, PersonSettings>, StoreError> {
+        self.run(|db| people::all(db)).await
+    }
+
+    /// Keeps what is set for a person, who need not be a contact and does not become one by it.
+    pub async fn set_person(&self, person: Person, settings: PersonSettings) -> Result<(), StoreError> {
+        self.run(move |db| people::set(db, person, &settings)).await
+    }
+
     /// Notes a past call; one that is already there (same call, same person) is replaced.
     pub async fn add_history(&self, entry: HistoryEntry) -> Result<(), StoreError> {
         self.run(move |db| history::add(db, &entry)).await
@@ -107,6 +120,11 @@ impl Store {
     pub async fn set_setting(&self, key: impl Into<String>, value: Option<String>) -> Result<(), StoreError> {
         let key = key.into();
         self.run(move |db| settings::set(db, &key, value.as_deref())).await
+    }
+
+    /// Adds what was kept elsewhere, all of it or, when something is refused, nothing.
+    pub async fn restore(&self, restored: Restored) -> Result<(), StoreError> {
+        self.run(move |db| restore::all(db, &restored)).await
     }
 
     /// Finishes all requests that are already queued, folds the log into the file and closes it. Every later request,

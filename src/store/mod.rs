@@ -1,4 +1,4 @@
-//! Contacts, blocked people, history and settings on disk.
+//! Contacts, blocked people, what is set for one person, history and settings on disk.
 //!
 //! One SQLite file in write-ahead mode, owned by one thread. [`Store`] is the handle: cheap to clone, its requests are
 //! futures that any runtime can await, and none of them blocks the caller's thread. What a request reported as done
@@ -13,6 +13,8 @@ mod error;
 mod file;
 mod handle;
 mod history;
+mod people;
+mod restore;
 mod schema;
 mod settings;
 mod types;
@@ -23,4 +25,5 @@ mod tests;
 pub use error::StoreError;
 pub use file::Opening;
 pub use handle::Store;
-pub use types::{Contact, HistoryEntry, limits};
+pub use restore::Restored;
+pub use types::{Contact, HistoryEntry, PersonSettings, Route, Volume, limits};

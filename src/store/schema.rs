@@ -41,6 +41,15 @@ pub(super) const MIGRATIONS: &[&str] = &[
         value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     ",
+    // Version 2. What is set for one person, who need not be in the address book; who has no row has the defaults.
+    "
+    CREATE TABLE person (
+        person          BLOB NOT NULL PRIMARY KEY CHECK (length(person) = 32),
+        volume_percent  INTEGER NOT NULL CHECK (volume_percent BETWEEN 0 AND 200),
+        route           TEXT NOT NULL CHECK (route IN ('any', 'relay_only')),
+        verified_unix_s INTEGER
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// False for a database that another program made. An empty one is ours to fill.

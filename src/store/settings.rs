@@ -22,21 +22,27 @@ pub(super) fn set(db: &mut Connection, key: &str, value: Option<&str>) -> Result
         db.execute("DELETE FROM setting WHERE key = ?1", [key])?;
         return Ok(());
     };
+    let change = db.transaction()?;
+    put(&change, key, value)?;
+    change.commit()?;
+    Ok(())
+}
+
+/// Keeps a value, as a part of a larger change.
+pub(super) fn put(db: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
     if key.len() > limits::KEY_BYTES {
         return Err(StoreError::TooLong { what: "setting's key", limit: limits::KEY_BYTES });
     }
     if value.len() > limits::VALUE_BYTES {
         return Err(StoreError::TooLong { what: "setting", limit: limits::VALUE_BYTES });
     }
-    let change = db.transaction()?;
-    change.execute(
+    db.execute(
         "INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         [key, value],
     )?;
-    let all: u32 = change.query_row("SELECT count(*) FROM setting", [], |row| row.get(0))?;
+    let all: u32 = db.query_row("SELECT count(*) FROM setting", [], |row| row.get(0))?;
     if all > limits::SETTINGS {
         return Err(StoreError::TooMany { what: "settings", limit: limits::SETTINGS });
     }
-    change.commit()?;
     Ok(())
 }

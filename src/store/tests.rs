@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Contact, HistoryEntry, Opening, Store, StoreError, contacts, history, limits, schema};
+use super::{
+    Contact, HistoryEntry, Opening, PersonSettings, Restored, Route, Store, StoreError, Volume, contacts, history,
+    limits, people, schema, settings,
+};
 use crate::base::{CallId, EndReason, Person};
 use crate::identity::Link;
 
@@ -70,22 +73,14 @@ async fn the_address_book_survives_a_restart() {
     let (store, opening) = Store::open(&path).unwrap();
     assert_eq!(opening, Opening::Existing);
     let book = store.contacts().await.unwrap();
-    let expected = |n, name: Option<&str>, blocked| Contact {
+    let expected = |n, name: Option<&str>| Contact {
         person: person(n),
         name: name.map(str::to_owned),
-        blocked,
         link: if n == 1 { anna.clone() } else { link(n) },
     };
-    assert_eq!(
-        book,
-        [
-            expected(1, None, false),
-            expected(2, Some("bert"), true),
-            expected(3, Some("Ärmel"), false),
-            expected(4, None, false)
-        ]
-    );
+    assert_eq!(book, [expected(1, None), expected(2, Some("bert")), expected(3, Some("Ärmel")), expected(4, None)]);
     assert_eq!(store.contact(person(2)).await.unwrap(), Some(book[1].clone()));
+    assert_eq!(store.blocked().await.unwrap(), [person(2)].into());
     store.remove(person(4)).await.unwrap();
     assert_eq!(store.contact(person(4)).await.unwrap(), None);
 }
@@ -112,11 +107,68 @@ async fn blocking_a_stranger_makes_no_contact_of_them() {
     assert_eq!(store.blocked().await.unwrap(), [person(9)].into());
 
     store.add_contact(link(9), None).await.unwrap();
-    assert!(store.contact(person(9)).await.unwrap().unwrap().blocked);
+    assert!(store.is_blocked(person(9)).await.unwrap());
     store.remove(person(9)).await.unwrap();
     assert!(store.is_blocked(person(9)).await.unwrap(), "removing a contact does not let them ring again");
     store.set_blocked(person(9), false).await.unwrap();
     assert!(!store.is_blocked(person(9)).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_set_for_a_person_survives_and_defaults_leave_no_trace() {
+    let (_folder, path, store) = fresh();
+    let settings = |percent, route, verified_unix_s| PersonSettings {
+        volume: Volume::from_percent(percent),
+        route,
+        verified_unix_s,
+    };
+    let anna = settings(65, Route::RelayOnly, Some(1_763_800_000));
+    store.set_person(person(1), settings(0, Route::Any, None)).await.unwrap();
+    store.set_person(person(1), anna).await.unwrap();
+    store.set_person(person(2), settings(1000, Route::Any, None)).await.unwrap();
+    store.set_person(person(3), settings(100, Route::RelayOnly, None)).await.unwrap();
+    store.set_person(person(3), PersonSettings::default()).await.unwrap();
+    assert!(store.contacts().await.unwrap().is_empty(), "nobody becomes a contact by it");
+    store.close().await;
+    let (store, _) = Store::open(&path).unwrap();
+    assert_eq!(store.people().await.unwrap(), [(person(1), anna), (person(2), settings(200, Route::Any, None))].into());
+}
+
+#[tokio::test]
+async fn what_was_kept_elsewhere_is_added_as_a_whole_or_not_at_all() {
+    let (_folder, _, store) = fresh();
+    let verified = |at| PersonSettings { verified_unix_s: Some(at), ..PersonSettings::default() };
+    store.add_contact(link(1), Some("Anna".into())).await.unwrap();
+    store.set_blocked(person(8), true).await.unwrap();
+    store.set_person(person(1), verified(1)).await.unwrap();
+    store.set_setting("ui.theme", Some("dark".into())).await.unwrap();
+    let restored = Restored {
+        contacts: vec![(link(1), Some("Anna B.".into())), (link(2), None)],
+        blocked: [person(9)].into(),
+        people: [(person(2), verified(2))].into(),
+        settings: [("ui.theme".into(), "light".into())].into(),
+        forget_verified: false,
+    };
+    let broken = Restored { settings: [("k".repeat(limits::KEY_BYTES + 1), "v".into())].into(), ..restored.clone() };
+    assert!(matches!(store.restore(broken).await, Err(StoreError::TooLong { .. })));
+    assert_eq!(store.contacts().await.unwrap().len(), 1, "nothing of what was refused is kept");
+
+    store.restore(restored.clone()).await.unwrap();
+    let names: Vec<_> = store.contacts().await.unwrap().into_iter().map(|contact| contact.name).collect();
+    assert_eq!(names, [Some("Anna B.".into()), None]);
+    assert_eq!(store.blocked().await.unwrap(), [person(8), person(9)].into());
+    assert_eq!(store.people().await.unwrap(), [(person(1), verified(1)), (person(2), verified(2))].into());
+    assert_eq!(store.setting("ui.theme").await.unwrap().as_deref(), Some("light"));
+
+    store.restore(Restored { forget_verified: true, ..restored }).await.unwrap();
+    assert_eq!(store.people().await.unwrap(), [(person(2), verified(2))].into(), "theirs are those of the new key");
+}
+
+#[test]
+fn volumes_go_from_silence_to_twelve_decibels_more() {
+    let gains = [0, 50, 100, 200, 999].map(|percent| Volume::from_percent(percent).gain());
+    assert_eq!(gains, [0.0, 0.25, 1.0, 4.0, 4.0]);
+    assert_eq!(Volume::default().gain(), 1.0);
 }
 
 #[tokio::test]
@@ -186,6 +238,10 @@ fn counts_are_bounded() {
     let somebody = "CAST(printf('%032d', i) AS BLOB)";
     fill(&db, "contact (person, hints)", &format!("{somebody}, '[]'"), limits::CONTACTS);
     assert!(matches!(contacts::add(&mut db, &link(1), None), Err(StoreError::TooMany { .. })));
+    fill(&db, "person (person, volume_percent, route)", &format!("{somebody}, 50, 'any'"), limits::PEOPLE);
+    let quiet = PersonSettings { volume: Volume::SILENT, ..PersonSettings::default() };
+    assert!(matches!(people::set(&mut db, person(1), &quiet), Err(StoreError::TooMany { .. })));
+    people::set(&mut db, person(1), &PersonSettings::default()).unwrap();
     fill(&db, "blocked (person)", somebody, limits::BLOCKED);
     assert!(matches!(contacts::set_blocked(&mut db, person(1), true), Err(StoreError::TooMany { .. })));
     assert!(!contacts::is_blocked(&db, person(1)).unwrap());
@@ -310,7 +366,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let before = fs::read(&path).unwrap();
     let error = Store::open(&path).unwrap_err();
-    assert!(matches!(error, StoreError::TooNew { found: 999, known: 1 }), "{error}");
+    assert!(matches!(error, StoreError::TooNew { found: 999, known: 2 }), "{error}");
     assert!(error.to_string().contains("update twocans"));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
@@ -336,12 +392,13 @@ fn an_unreachable_path_is_an_error_and_no_panic() {
 
 #[test]
 fn a_failing_migration_changes_nothing() {
-    let mut db = in_memory();
+    let mut db = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut db, &schema::MIGRATIONS[..1]).unwrap();
     contacts::add(&mut db, &link(1), Some("Anna")).unwrap();
     let version_3_is_broken =
-        [schema::MIGRATIONS[0], "ALTER TABLE contact ADD COLUMN verified INTEGER", "DROP TABLE nonsense"];
+        [schema::MIGRATIONS[0], "ALTER TABLE contact ADD COLUMN age INTEGER", "DROP TABLE nonsense"];
     assert!(schema::migrate(&mut db, &version_3_is_broken).is_err());
-    assert!(db.prepare("SELECT verified FROM contact").is_err(), "the step that worked was undone as well");
+    assert!(db.prepare("SELECT age FROM contact").is_err(), "the step that worked was undone as well");
 
     schema::migrate(&mut db, &version_3_is_broken[..2]).unwrap();
     schema::migrate(&mut db, &version_3_is_broken[..2]).unwrap();
@@ -352,6 +409,31 @@ fn a_failing_migration_changes_nothing() {
         schema::migrate(&mut db, &version_3_is_broken[..1]),
         Err(StoreError::TooNew { found: 2, known: 1 })
     ));
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twocans.db");
+    let mut old = Connection::open(&path).unwrap();
+    schema::migrate(&mut old, &schema::MIGRATIONS[..1]).unwrap();
+    contacts::add(&mut old, &link(1), Some("Anna")).unwrap();
+    contacts::set_blocked(&mut old, person(2), true).unwrap();
+    history::add(&mut old, &entry(3)).unwrap();
+    settings::set(&mut old, "ui.theme", Some("dark")).unwrap();
+    old.close().unwrap();
+
+    let (store, opening) = Store::open(&path).unwrap();
+    assert_eq!(opening, Opening::Existing);
+    assert_eq!(
+        store.contacts().await.unwrap(),
+        [Contact { person: person(1), name: Some("Anna".into()), link: link(1) }]
+    );
+    assert_eq!(store.blocked().await.unwrap(), [person(2)].into());
+    assert_eq!(store.history(10).await.unwrap(), [entry(3)]);
+    assert_eq!(store.setting("ui.theme").await.unwrap().as_deref(), Some("dark"));
+    assert!(store.people().await.unwrap().is_empty());
+    store.set_person(person(1), PersonSettings { volume: Volume::MAX, ..PersonSettings::default() }).await.unwrap();
 }
 
 // ---- kill -9 ----

@@ -11,10 +11,57 @@ pub struct Contact {
     pub person: Person,
     /// What the user calls them; `None`: the name their link suggests, if any.
     pub name: Option<String>,
-    /// Their calls are refused without ringing.
-    pub blocked: bool,
     /// As it was handed over, so that a dial can use its hints; later links of the same person refresh it.
     pub link: Link,
+}
+
+/// What is set for one person, in the address book or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PersonSettings {
+    pub volume: Volume,
+    pub route: Route,
+    /// When the safety words were compared with theirs, Unix time in seconds; `None`: not yet.
+    pub verified_unix_s: Option<i64>,
+}
+
+/// How loud a person is played, percent: 100 leaves the voice alone, 0 is silence, 200 the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Volume(u16);
+
+impl Volume {
+    pub const SILENT: Self = Self(0);
+    pub const MAX: Self = Self(200);
+
+    /// The nearest that there is.
+    pub fn from_percent(percent: u16) -> Self {
+        Self(percent.min(Self::MAX.0))
+    }
+
+    /// 0..=200.
+    pub fn percent(self) -> u16 {
+        self.0
+    }
+
+    /// What the samples are multiplied by: the square of the share, so that equal steps of a slider sound equally large
+    /// all the way down. 200 is 4.0 (+12 dB), 50 is 0.25 (−12 dB), 10 is 0.01 (−40 dB).
+    pub fn gain(self) -> f32 {
+        (f32::from(self.0) / 100.0).powi(2)
+    }
+}
+
+impl Default for Volume {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+/// Which ways the media of calls with a person may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Route {
+    #[default]
+    Any,
+    /// Through relays alone, so that this person does not learn our address.
+    RelayOnly,
 }
 
 /// One past call.
@@ -38,6 +85,8 @@ pub mod limits {
     pub const CONTACTS: u32 = 10_000;
     /// Blocked people, in the address book or not.
     pub const BLOCKED: u32 = 100_000;
+    /// People for whom something is set.
+    pub const PEOPLE: u32 = 10_000;
     /// Past calls; the oldest goes when a newer one comes.
     pub const HISTORY: u32 = 10_000;
     /// Settings.

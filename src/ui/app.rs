@@ -1,5 +1,8 @@
 //! The client's own state, which is little: what the engine knows is read from its snapshot in every frame.
 
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,16 +12,18 @@ use eframe::egui::{
 };
 use qrcode::{Color, QrCode};
 
+use super::After;
 use super::meters::MeterWatch;
-use super::screens;
+use super::restore::Opening;
+use super::screens::{self, BackupForm, Drafts, Welcome};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
 use super::view::{Examination, People, Row, Trends};
-use super::words;
+use super::words::{self, Language};
 use crate::base::Person;
 use crate::engine::name_of_nameless;
 use crate::engine::{
-    CallPhase, CallSide, CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events,
-    HistoryEntry, Levels, Reply, Snapshot, SnapshotCall, TransmitMode,
+    CallPhase, CallSide, CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events, Failure,
+    FailureKind, HistoryEntry, Levels, NetworkChoice, Passphrase, Reply, Snapshot, SnapshotCall, TransmitMode,
 };
 use crate::identity::Link;
 
@@ -34,6 +39,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const THEME: &str = "ui.theme";
 const DARK: &str = "dark";
 const LIGHT: &str = "light";
+/// The preference that names the language, by its tag.
+const LANGUAGE: &str = "ui.language";
+/// The preference that says that the first steps were taken.
+const WELCOMED: &str = "ui.welcomed";
 /// Past calls that are listed.
 const HISTORY: u32 = 10_000;
 
@@ -47,11 +56,42 @@ pub enum Section {
 }
 
 /// A question in front of everything else.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum Sheet {
     Add { link: Link, name: String },
     Rename { person: Person, name: String },
     Remove { person: Person, name: String },
+    Backup(BackupForm),
+    Restore(BackupForm),
+}
+
+/// How the last call ended or what went wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    pub text: String,
+    /// Something went wrong.
+    pub worry: bool,
+    pub offer: Option<Offer>,
+}
+
+/// What can be done about a notice with one button.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Offer {
+    CallAgain(Link),
+    Unmute,
+    OpenSettings,
+}
+
+impl Notice {
+    fn trouble(text: String) -> Self {
+        Self { text, worry: true, offer: None }
+    }
+
+    /// What the engine says of a failure.
+    fn failure(failure: &Failure) -> Self {
+        let offer = (failure.kind == FailureKind::Device).then_some(Offer::OpenSettings);
+        Self { offer, ..Self::trouble(words::failure(failure)) }
+    }
 }
 
 /// What the DHT said of whom we look at; `None` while it is asked.
@@ -86,20 +126,30 @@ pub struct App {
     pub examination: Examination,
     /// As last listed.
     pub devices: Vec<DeviceInfo>,
-    /// How the last call ended or what went wrong, and whether it is a worry.
-    pub notice: Option<(String, bool)>,
+    pub notice: Option<Notice>,
     /// Of the running call; shown until it ends.
     pub safety_words: String,
     pub trends: Trends,
     talk_key_down: bool,
-    /// While a call is connected.
+    /// While there is something to measure.
     meters: Option<MeterWatch>,
     /// What the profile remembers of the window has been looked at.
     is_dressed: bool,
+    /// What is being typed into the settings.
+    pub drafts: Drafts,
+    /// Something was chosen that holds from the next start on.
+    pub needs_restart: bool,
+    after: Rc<Cell<After>>,
+    /// The first steps of a new profile, while they are taken.
+    pub welcome: Option<Welcome>,
+    /// Opens a backup to see whether it is sound.
+    opening: Option<Opening>,
+    /// A backup that is being written.
+    exporting: Option<CommandId>,
 }
 
 impl App {
-    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData) -> Self {
+    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData, after: Rc<Cell<After>>) -> Self {
         theme::install(ctx);
         let size = [icon.width as usize, icon.height as usize];
         let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
@@ -129,6 +179,12 @@ impl App {
             talk_key_down: false,
             meters: None,
             is_dressed: false,
+            drafts: Drafts::default(),
+            needs_restart: false,
+            after,
+            welcome: None,
+            opening: None,
+            exporting: None,
         };
         app.send(CommandKind::ListHistory { limit: HISTORY });
         app
@@ -139,7 +195,7 @@ impl App {
         match self.engine.send(kind) {
             Ok(id) => Some(id),
             Err(why) => {
-                self.notice = Some((words::sentence(&why.to_string()), true));
+                self.notice = Some(Notice::trouble(words::sentence(&why.to_string())));
                 None
             }
         }
@@ -148,6 +204,10 @@ impl App {
     pub fn open(&mut self, section: Section) {
         if self.section != section {
             self.notice = None;
+            // Nobody wants to be listened to by a screen that is gone.
+            if self.section == Section::Settings {
+                self.send(CommandKind::TrySound(None));
+            }
         }
         (self.section, self.at_call) = (section, false);
         if section == Section::Settings {
@@ -162,6 +222,76 @@ impl App {
         self.send(CommandKind::SetPreference { key: THEME.to_owned(), value: Some(value.to_owned()) });
     }
 
+    /// Says everything in `language` from now on.
+    pub fn speak(&mut self, language: Language) {
+        words::speak(language);
+        self.send(CommandKind::SetPreference { key: LANGUAGE.to_owned(), value: Some(language.tag().to_owned()) });
+    }
+
+    pub fn choose_network(&mut self, choice: NetworkChoice) {
+        self.needs_restart |= matches!(choice, NetworkChoice::SuperPeer(_) | NetworkChoice::Bootstrap(_));
+        self.send(CommandKind::ChooseNetwork(choice));
+    }
+
+    /// The first steps were taken or skipped.
+    pub fn end_welcome(&mut self) {
+        self.welcome = None;
+        self.send(CommandKind::TrySound(None));
+        self.send(CommandKind::SetPreference { key: WELCOMED.to_owned(), value: Some("yes".to_owned()) });
+    }
+
+    /// Writes a backup; the notice tells how it went.
+    pub fn export(&mut self, file: PathBuf, passphrase: Passphrase) {
+        self.exporting = self.send(CommandKind::ExportIdentity { file, passphrase });
+    }
+
+    /// What went wrong here rather than in the engine.
+    pub fn trouble(&mut self, why: &str) {
+        self.notice = Some(Notice::trouble(words::sentence(why)));
+    }
+
+    /// Becomes who a backup holds, if it can be opened: the window closes and opens again.
+    pub fn restore(&mut self, ctx: &Context, home: &Path, form: &BackupForm) {
+        match Opening::start(ctx.clone(), home, form.file(), form.passphrase.clone()) {
+            Ok(opening) => self.opening = Some(opening),
+            Err(why) => self.trouble(&why),
+        }
+    }
+
+    /// A backup is being opened.
+    pub fn is_restoring(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    fn look_at_backup(&mut self, ctx: &Context) {
+        let Some(outcome) = self.opening.as_ref().and_then(Opening::outcome) else { return };
+        self.opening = None;
+        match outcome {
+            Ok((file, passphrase)) => {
+                self.send(CommandKind::SetPreference { key: WELCOMED.to_owned(), value: Some("yes".to_owned()) });
+                self.after.set(After::Restore { file, passphrase });
+                ctx.send_viewport_cmd(ViewportCommand::Close);
+            }
+            Err(failure) => self.notice = Some(Notice::failure(&failure)),
+        }
+    }
+
+    /// Keeps the meters alive while there is something to measure.
+    fn watch_levels(&mut self, ctx: &Context, now: &Snapshot) {
+        let wanted = now.trial.is_some() || now.calls.iter().any(|call| call.connected_at.is_some());
+        match (wanted, self.meters.is_some()) {
+            (true, false) => self.meters = Some(MeterWatch::start(ctx.clone(), self.engine.clone())),
+            (false, true) => self.meters = None,
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Closes the window and opens it again, with what was chosen.
+    pub fn restart(&mut self, ctx: &Context) {
+        self.after.set(After::StartAgain);
+        ctx.send_viewport_cmd(ViewportCommand::Close);
+    }
+
     /// As it was left; as the desktop is, until somebody chose.
     fn dress(&mut self, ctx: &Context, now: &Snapshot) {
         if self.is_dressed || now.me.is_none() {
@@ -173,6 +303,11 @@ impl App {
             Some(LIGHT) => ctx.set_theme(Theme::Light),
             Some(_) | None => {}
         }
+        if !now.preferences.contains_key(WELCOMED) && now.contacts.is_empty() {
+            self.welcome = Some(Welcome::default());
+        }
+        let chosen = now.preferences.get(LANGUAGE).and_then(|tag| Language::of(tag));
+        words::speak(chosen.unwrap_or_else(Language::of_desktop));
     }
 
     /// For meters in this frame; it is painted anew when they move.
@@ -265,27 +400,34 @@ impl App {
             }
             Event::Connected { .. } => {
                 self.trends = Trends::default();
-                self.meters = Some(MeterWatch::start(ctx.clone(), self.engine.clone()));
             }
             Event::Stats(stats) => self.trends.add(stats),
             Event::SafetyWords { words, .. } => self.safety_words = words.join("  "),
             Event::Ended { call, peer, reason, cause, talked, .. } => {
                 self.safety_words.clear();
-                self.meters = None;
                 self.at_call = false;
                 self.send(CommandKind::ListHistory { limit: HISTORY });
                 let now = self.engine.snapshot();
                 let known = now.calls.iter().find(|known| known.call == *call).and_then(|known| known.name.clone());
-                let contact = now.contacts.iter().find(|contact| Some(contact.person) == *peer);
-                let name = known.or_else(|| contact.and_then(|contact| contact.name.clone()));
+                let row = peer.and_then(|peer| self.row_of(&now, peer));
+                let name = known.or_else(|| row.as_ref().map(|row| row.name.clone()));
                 let name = name.unwrap_or_else(|| name_of_nameless(peer.as_ref()));
                 let (text, worry) = words::end(*reason, &name, *talked);
-                let cause = cause.as_deref().map(|cause| format!(" {}", words::sentence(cause)));
-                self.notice = Some((text + &cause.unwrap_or_default(), worry));
+                let cause = cause.map(|cause| format!(" {}", words::cause(cause))).unwrap_or_default();
+                let again = row.filter(|_| worry).map(|row| Offer::CallAgain(row.link));
+                let offer = if *reason == EndReason::Device { Some(Offer::OpenSettings) } else { again };
+                self.notice = Some(Notice { text: text + &cause, worry, offer });
             }
             Event::Checked(check) => self.examination.found(check),
             Event::CommandFinished { id, result } => self.finished(*id, result),
-            Event::Failed(failure) => self.notice = Some((words::sentence(&failure.detail), true)),
+            Event::TalkingWhileMuted { .. } => {
+                let text = words::TALKING_WHILE_MUTED.into();
+                self.notice = Some(Notice { text, worry: true, offer: Some(Offer::Unmute) });
+            }
+            Event::Muted { by_peer: false, .. } => {
+                self.notice.take_if(|notice| notice.offer == Some(Offer::Unmute));
+            }
+            Event::Failed(failure) => self.notice = Some(Notice::failure(failure)),
             Event::Stopped => ctx.send_viewport_cmd(ViewportCommand::Close),
             _ => {}
         }
@@ -307,11 +449,24 @@ impl App {
                     known.online = Some(found.found);
                 }
             }
+            Ok(_) if self.exporting == Some(id) => {
+                let text = words::BACKUP_MADE.into();
+                self.notice = Some(Notice { text, worry: false, offer: None });
+            }
             Ok(_) => {}
             Err(failure) => {
                 self.at_call = false;
-                self.notice = Some((words::sentence(&failure.detail), true));
+                self.notice = Some(Notice::failure(failure));
             }
+        }
+    }
+
+    /// Does what a notice offers.
+    pub fn accept(&mut self, offer: Offer) {
+        match offer {
+            Offer::CallAgain(link) => self.dial(link),
+            Offer::Unmute => drop(self.send(CommandKind::SetMuted { muted: false })),
+            Offer::OpenSettings => self.open(Section::Settings),
         }
     }
 
@@ -340,6 +495,9 @@ impl App {
         }
         self.talk_key(ctx, now, call);
         let Some(call) = call else { return };
+        if call.connected_at.is_some() && pressed(Modifiers::COMMAND, Key::H) {
+            self.send(CommandKind::SetHeld { call: call.call, held: !call.held });
+        }
         if rings(call) && pressed(Modifiers::COMMAND, Key::Enter) {
             self.answer(call);
         }
@@ -390,7 +548,6 @@ impl App {
                 (Section::Settings, _) => screens::settings(self, ui, now),
             }
         });
-        screens::sheet(self, ui.ctx());
     }
 }
 
@@ -411,8 +568,15 @@ impl eframe::App for App {
         let call = now.calls.iter().find(|call| call.phase != CallPhase::Ended);
         let ctx = ui.ctx().clone();
         self.dress(&ctx, &now);
+        self.watch_levels(&ctx, &now);
+        self.look_at_backup(&ctx);
         self.keys(&ctx, &now, call);
-        self.panels(ui, &now, call);
+        if self.welcome.is_some() && call.is_none() {
+            screens::welcome(self, ui, &now);
+        } else {
+            self.panels(ui, &now, call);
+        }
+        screens::sheet(self, &ctx, &now);
         if let Some(call) = call.filter(|call| rings(call)) {
             screens::incoming(self, &ctx, call);
         }

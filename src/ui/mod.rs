@@ -5,18 +5,26 @@
 
 mod app;
 mod meters;
+mod restore;
 mod screens;
+mod script;
 mod theme;
 mod view;
 mod widgets;
 mod words;
 
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::process::Command;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use eframe::egui::{Context, IconData, ViewportBuilder, ViewportCommand};
 
-use crate::engine::{CommandKind, Engine, Event, Events, Failure, FailureKind, Options, Retry};
+use crate::engine::{
+    CommandKind, Engine, Event, Events, Failure, FailureKind, Options, Passphrase, Retry, replace_identity,
+};
 use app::App;
 
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
@@ -37,16 +45,59 @@ pub fn run(options: Options) -> Result<(), Failure> {
     };
     let (engine, events) = Engine::start(options, Arc::new(wake))?;
     let farewell = engine.subscribe();
-    let result = show(engine.clone(), events, &window);
+    let home = engine.snapshot().home.clone();
+    let after = Rc::new(Cell::new(After::Quit));
+    let result = show(engine.clone(), events, &window, after.clone());
     stop(&engine, farewell);
-    result
+    drop(engine);
+    match after.take() {
+        After::Quit => result,
+        After::StartAgain => start_again(),
+        After::Restore { file, passphrase } => {
+            replace_identity(&home, &file, &passphrase)?;
+            start_again()
+        }
+    }
 }
 
-fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Result<(), Failure> {
+/// What is left to do when the window has closed and the profile is free.
+#[derive(Default)]
+enum After {
+    #[default]
+    Quit,
+    StartAgain,
+    /// Become who the backup holds; it has been opened once and is sound.
+    Restore {
+        file: PathBuf,
+        passphrase: Passphrase,
+    },
+}
+
+/// The program anew, as it was called.
+fn start_again() -> Result<(), Failure> {
+    let failed = |why: std::io::Error| Failure {
+        kind: FailureKind::Internal,
+        retry: Retry::AfterUserAction,
+        detail: format!("twocans could not be started again: {why}; start it yourself"),
+    };
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args(std::env::args_os().skip(1));
+    #[cfg(unix)]
+    return Err(failed(std::os::unix::process::CommandExt::exec(&mut command)));
+    #[cfg(not(unix))]
+    command.spawn().map(drop).map_err(failed)
+}
+
+fn show(
+    engine: Engine,
+    events: Events,
+    window: &Arc<OnceLock<Context>>,
+    after: Rc<Cell<After>>,
+) -> Result<(), Failure> {
     let icon = eframe::icon_data::from_png_bytes(ICON).map_err(|why| no_window(&why.to_string()))?;
     let icon: Arc<IconData> = Arc::new(icon);
     let viewport = ViewportBuilder::default()
-        .with_title(words::TITLE)
+        .with_title(words::TITLE.text())
         .with_app_id("twocans")
         .with_icon(icon.clone())
         .with_inner_size([1120.0, 720.0])
@@ -60,7 +111,7 @@ fn show(engine: Engine, events: Events, window: &Arc<OnceLock<Context>>) -> Resu
     let window = window.clone();
     let create: eframe::AppCreator<'_> = Box::new(move |cc| {
         let ctx = &cc.egui_ctx;
-        let app = App::new(ctx, engine, events, &icon);
+        let app = App::new(ctx, engine, events, &icon, after);
         let _ = window.set(ctx.clone());
         close_on_interrupt(ctx.clone());
         Ok(Box::new(app))

@@ -179,6 +179,11 @@ fn semibold() -> FontFamily {
     FontFamily::Name("semibold".into())
 }
 
+/// All families that names are written in.
+pub fn text_families() -> [FontFamily; 4] {
+    [FontFamily::Proportional, FontFamily::Monospace, medium(), semibold()]
+}
+
 /// The ground of an avatar, the same for a person every time.
 pub fn avatar_colour(seed: &[u8]) -> Color32 {
     const GROUNDS: [u32; 8] = [0x4C6FE0, 0x0B8A9C, 0xB5477F, 0xB8641C, 0x2F7FB8, 0x7A55C7, 0x2A8463, 0xC04F5C];

@@ -11,14 +11,37 @@ use eframe::egui::{
 
 use lucide_icons::Icon;
 
+use super::script::shown;
 use super::theme::{Palette, Type, avatar_colour, icon_font, initials_font, palette, radius, space};
 
 pub fn label(ui: &mut Ui, text: impl Into<String>, font: Type, colour: Color32) -> Response {
-    ui.add(Label::new(RichText::new(text).font(font.font()).color(colour)).selectable(false))
+    let text = text.into();
+    let shown = shown(ui.ctx(), &text);
+    let label = Label::new(RichText::new(&*shown).font(font.font()).color(colour)).selectable(false);
+    let response = ui.add(label);
+    if *shown != text {
+        response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, &text));
+    }
+    response
+}
+
+/// One line, cut with an ellipsis where the room ends.
+pub fn line(ui: &mut Ui, text: &str, font: Type, colour: Color32) -> Response {
+    let galley = cut(ui, text, font, colour, ui.available_width());
+    let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, text));
+    ui.painter().galley(rect.min, galley, colour);
+    response
 }
 
 pub fn paint_icon(painter: &Painter, centre: Pos2, icon: Icon, size: f32, ink: Color32) {
     painter.text(centre, Align2::CENTER_CENTER, icon.unicode(), icon_font(size), ink);
+}
+
+/// Gives a text field its name for assistive programs.
+pub fn named(edit: Response, name: impl AsRef<str>) -> Response {
+    edit.widget_info(|| WidgetInfo::labeled(WidgetType::TextEdit, true, name.as_ref()));
+    edit
 }
 
 /// What a button is for, which decides its colours.
@@ -70,8 +93,10 @@ fn ground(ui: &Ui, rect: Rect, response: &Response, kind: Kind, rounding: f32) -
 }
 
 /// A button with words and, if given, an icon before them.
-pub fn button(ui: &mut Ui, icon: Option<Icon>, name: &str, kind: Kind) -> Response {
-    let words = ui.painter().layout_no_wrap(name.to_owned(), Type::Strong.font(), Color32::PLACEHOLDER);
+pub fn button(ui: &mut Ui, icon: Option<Icon>, name: impl AsRef<str>, kind: Kind) -> Response {
+    let name = name.as_ref();
+    let shown = shown(ui.ctx(), name).into_owned();
+    let words = ui.painter().layout_no_wrap(shown, Type::Strong.font(), Color32::PLACEHOLDER);
     let indent = if icon.is_some() { 24.0 } else { 0.0 };
     let (rect, response) = ui.allocate_exact_size(vec2(words.size().x + 28.0 + indent, 36.0), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, ui.is_enabled(), name));
@@ -85,7 +110,8 @@ pub fn button(ui: &mut Ui, icon: Option<Icon>, name: &str, kind: Kind) -> Respon
 }
 
 /// A square button that is only an icon; its name shows under the pointer.
-pub fn icon_button(ui: &mut Ui, icon: Icon, name: &str, size: f32) -> Response {
+pub fn icon_button(ui: &mut Ui, icon: Icon, name: impl AsRef<str>, size: f32) -> Response {
+    let name = name.as_ref();
     let (rect, response) = ui.allocate_exact_size(vec2(size, size), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, ui.is_enabled(), name));
     let ink = ground(ui, rect, &response, Kind::Ghost, f32::from(radius::CONTROL));
@@ -95,8 +121,9 @@ pub fn icon_button(ui: &mut Ui, icon: Icon, name: &str, size: f32) -> Response {
 }
 
 /// A round control of a call with its name below.
-pub fn call_control(ui: &mut Ui, icon: Icon, name: &str, kind: Kind) -> Response {
+pub fn call_control(ui: &mut Ui, icon: Icon, name: impl AsRef<str>, kind: Kind) -> Response {
     const SIZE: f32 = 52.0;
+    let name = name.as_ref();
     let column = Layout::top_down(Align::Center);
     ui.allocate_ui_with_layout(vec2(80.0, 78.0), column, |ui| {
         ui.spacing_mut().item_spacing.y = 6.0;
@@ -114,8 +141,10 @@ pub fn call_control(ui: &mut Ui, icon: Icon, name: &str, kind: Kind) -> Response
 }
 
 /// A short fact on a coloured ground.
-pub fn pill(ui: &mut Ui, icon: Option<Icon>, text: &str, ink: Color32, fill: Color32) -> Response {
-    let words = ui.painter().layout_no_wrap(text.to_owned(), Type::Caption.font(), ink);
+pub fn pill(ui: &mut Ui, icon: Option<Icon>, text: impl AsRef<str>, ink: Color32, fill: Color32) -> Response {
+    let text = text.as_ref();
+    let shown = shown(ui.ctx(), text).into_owned();
+    let words = ui.painter().layout_no_wrap(shown, Type::Caption.font(), ink);
     let indent = if icon.is_some() { 17.0 } else { 0.0 };
     let (rect, response) = ui.allocate_exact_size(vec2(words.size().x + 18.0 + indent, 24.0), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, text));
@@ -130,7 +159,9 @@ pub fn pill(ui: &mut Ui, icon: Option<Icon>, text: &str, ink: Color32, fill: Col
 /// A disc with initials, its colour taken from the person's key.
 pub fn paint_avatar(painter: &Painter, centre: Pos2, diameter: f32, name: &str, seed: &[u8], ink: Color32) {
     painter.circle_filled(centre, diameter / 2.0, avatar_colour(seed));
-    painter.text(centre, Align2::CENTER_CENTER, initials(name), initials_font(diameter), ink);
+    let initials = initials(name);
+    let initials = shown(painter.ctx(), &initials);
+    painter.text(centre, Align2::CENTER_CENTER, initials, initials_font(diameter), ink);
 }
 
 fn initials(name: &str) -> String {
@@ -140,8 +171,9 @@ fn initials(name: &str) -> String {
 }
 
 /// Level of a sound in segments, `dbfs` of −60..0 over the whole width; unknown is dark.
-pub fn meter(ui: &mut Ui, name: &str, dbfs: Option<f32>, width: f32) {
+pub fn meter(ui: &mut Ui, name: impl AsRef<str>, dbfs: Option<f32>, width: f32) {
     const SEGMENTS: usize = 28;
+    let name = name.as_ref();
     let palette = palette(ui.ctx());
     let level = dbfs.map_or(0.0, |db| ((db + 60.0) / 60.0).clamp(0.0, 1.0));
     let (rect, response) = ui.allocate_exact_size(vec2(width, 8.0), Sense::hover());
@@ -193,13 +225,13 @@ pub fn sparkline(ui: &mut Ui, figures: &VecDeque<f32>, least_full_scale: f32, he
 
 /// Text on one line, cut with an ellipsis at `width`.
 pub fn cut(ui: &Ui, text: &str, font: Type, ink: Color32, width: f32) -> Arc<Galley> {
-    let mut job = LayoutJob::simple_singleline(text.to_owned(), font.font(), ink);
+    let mut job = LayoutJob::simple_singleline(shown(ui.ctx(), text).into_owned(), font.font(), ink);
     job.wrap = TextWrapping::truncate_at_width(width.max(0.0));
     ui.painter().layout_job(job)
 }
 
 /// What a screen says that has nothing to show.
-pub fn emptiness(ui: &mut Ui, icon: Icon, title: &str, body: &str) {
+pub fn emptiness(ui: &mut Ui, icon: Icon, title: impl Into<String>, body: impl Into<String>) {
     let palette = palette(ui.ctx());
     ui.vertical_centered(|ui| {
         let (rect, _) = ui.allocate_exact_size(vec2(56.0, 56.0), Sense::hover());

@@ -12,6 +12,7 @@
 mod apm;
 mod congestion;
 mod encoder;
+mod fader;
 mod jitter;
 mod level;
 mod levelling;
@@ -29,6 +30,7 @@ mod talk_gate;
 
 pub use apm::{Apm, ApmSettings, MutedTalk, Noise, VoiceActivity};
 pub use encoder::{EncodedFrame, Encoder, EncoderSettings, Ptime};
+pub use fader::Fader;
 pub use jitter::{Inserted, JitterBuffer, JitterSettings, JitterStats, Operation, PacketHeader};
 pub use level::LevelMeter;
 pub use levelling::Leveller;

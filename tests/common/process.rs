@@ -1,6 +1,6 @@
 //! A process of the built binary: its JSON lines with deadlines, and an orderly end whatever happens.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,7 @@ pub struct Launch {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     netns: Option<Netns>,
+    input: Option<String>,
 }
 
 impl Launch {
@@ -41,7 +42,14 @@ impl Launch {
             arguments: Vec::new(),
             environment: Vec::new(),
             netns: None,
+            input: None,
         }
+    }
+
+    /// What it reads on standard input, which is no terminal; nothing otherwise.
+    pub fn input(mut self, text: &str) -> Self {
+        self.input = Some(text.to_owned());
+        self
     }
 
     /// Adds the verb, its options, its arguments.
@@ -68,7 +76,7 @@ impl Launch {
 
     /// Starts it with `--json`, without a terminal on stdin.
     pub fn start(self) -> Process {
-        let mut child = self.command(true).spawn().expect("the binary starts");
+        let mut child = self.spawn(true);
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let output = Arc::new(Output::default());
@@ -94,7 +102,7 @@ impl Launch {
 
     /// Starts it as a person does, without `--json`, and waits for its end; panics at the deadline.
     pub fn run_for_people(self, deadline: Duration) -> Finished {
-        let mut child = self.command(false).spawn().expect("the binary starts");
+        let mut child = self.spawn(false);
         let mut stdout = child.stdout.take().expect("stdout is piped");
         let mut stderr = child.stderr.take().expect("stderr is piped");
         let out = std::thread::spawn(move || read_all(&mut stdout));
@@ -110,6 +118,15 @@ impl Launch {
         };
         assert!(exit.is_some(), "{} did not end within {deadline:?}: {finished:?}", self.name);
         finished
+    }
+
+    fn spawn(&self, json: bool) -> Child {
+        let mut child = self.command(json).spawn().expect("the binary starts");
+        if let (Some(text), Some(mut stdin)) = (&self.input, child.stdin.take()) {
+            // A process that ends without reading it shows by its exit code why.
+            let _ = stdin.write_all(text.as_bytes());
+        }
+        child
     }
 
     fn command(&self, json: bool) -> Command {
@@ -134,7 +151,7 @@ impl Launch {
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .env_remove("TWOCANS_HOME")
-            .stdin(Stdio::null())
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command

@@ -372,7 +372,8 @@ fn muting_is_told_now_or_as_soon_as_possible() {
     assert!(world.events[BOB].contains(&(id(1), CallEvent::PeerMuted(true))));
     world.boards[ALICE].set_muted(true, world.now);
     world.boards[ALICE].set_muted(false, world.now);
-    world.boards[BOB].set_held(true, world.now);
+    assert!(world.boards[BOB].set_held(id(1), true, world.now));
+    assert!(!world.boards[BOB].set_held(id(2), true, world.now), "there is no such call");
     let quality = Quality {
         fraction_lost: f32::NAN,
         mean_burst: 1e9,

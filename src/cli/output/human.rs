@@ -10,8 +10,8 @@ use crate::base::{CallId, Person};
 use crate::cli::exit::failure_of;
 use crate::cli::keys;
 use crate::engine::{
-    Check, Diagnosis, EndReason, Event, Failure, MappedPort, MediaPath, PeerStats, Reach, Stamped, Summary, Verdict,
-    name_of_nameless,
+    Cause, Check, Diagnosis, EndReason, Event, Failure, MappedPort, MediaPath, PeerStats, Reach, Stamped, Summary,
+    Verdict, name_of_nameless,
 };
 
 /// What a verb's user wants to read; the rest stays unsaid.
@@ -49,6 +49,8 @@ struct Live {
     stats: Option<PeerStats>,
     muted: bool,
     peer_muted: bool,
+    held: bool,
+    peer_held: bool,
     reconnecting: bool,
 }
 
@@ -156,7 +158,7 @@ impl Human {
         call: CallId,
         peer: Option<&Person>,
         reason: EndReason,
-        cause: Option<&str>,
+        cause: Option<Cause>,
         talked: Duration,
         summary: &Summary,
     ) {
@@ -173,7 +175,7 @@ impl Human {
                     sentence = capitalised(&sentence);
                 }
                 if let Some(cause) = cause {
-                    sentence = format!("{sentence} {}.", capitalised(cause));
+                    sentence = format!("{sentence} {}.", capitalised(&cause.to_string()));
                 }
                 if let Some(heard) = sentences::summary(summary) {
                     sentence = format!("{sentence} {}", self.style.dim(&format!("({heard})")));
@@ -287,6 +289,8 @@ impl Output for Human {
                     stats: None,
                     muted: false,
                     peer_muted: false,
+                    held: false,
+                    peer_held: false,
                     reconnecting: false,
                 });
             }
@@ -327,6 +331,9 @@ impl Output for Human {
                 self.warn("You are talking, but your microphone is muted; press m to be heard.");
             }
             Event::Held { call, by_peer, held } => {
+                if let Some(live) = &mut self.call {
+                    *(if *by_peer { &mut live.peer_held } else { &mut live.held }) = *held;
+                }
                 let who = if *by_peer { self.peer(call) } else { "You".into() };
                 self.step(&format!("{who} {}.", if *held { "put the call on hold" } else { "resumed the call" }));
             }
@@ -340,7 +347,7 @@ impl Output for Human {
                 }
             }
             Event::Ended { call, peer, reason, cause, talked, summary } => {
-                self.ended(*call, peer.as_ref(), *reason, cause.as_deref(), *talked, summary);
+                self.ended(*call, peer.as_ref(), *reason, *cause, *talked, summary);
             }
             Event::Checked(check) => self.checked(check),
             Event::Failed(failure) => self.failure(failure),
@@ -358,6 +365,24 @@ impl Output for Human {
                 self.plain(&link.to_string());
                 if style.live {
                     self.plain(&format!("\n{}", crate::identity::qr_terminal(link).trim_end_matches('\n')));
+                }
+            }
+            Report::Exported { link, file } => {
+                let file = style.accent(&file.display().to_string());
+                self.good(&format!("{} is kept in {file}.", link.person.abbreviated()));
+                self.step("Without the passphrase nobody can open it, not even you; put a copy on another device.");
+            }
+            Report::Imported(imported) => {
+                let contacts = match imported.contacts {
+                    1 => "one contact".to_owned(),
+                    contacts => format!("{contacts} contacts"),
+                };
+                self.good(&format!("This profile is {} now, with {contacts}.", imported.link.person.abbreviated()));
+                if let Some(file) = &imported.set_aside {
+                    self.step(&format!(
+                        "The key that it had before is in {}.",
+                        style.accent(&file.display().to_string())
+                    ));
                 }
             }
             Report::Lookup { link, found } if found.found => {
@@ -382,7 +407,7 @@ impl Output for Human {
                 }
             }
             Report::Devices(devices) => self.plain(&tables::devices(devices, style)),
-            Report::Contacts(contacts) => self.plain(&tables::contacts(contacts, style)),
+            Report::Contacts { contacts, blocked } => self.plain(&tables::contacts(contacts, blocked, style)),
             Report::ContactChanged { what, person, name } => {
                 let name = name.clone().unwrap_or_else(|| self.name(person));
                 self.good(&tables::change(*what, &name));
@@ -421,6 +446,8 @@ impl Live {
         if self.reconnecting {
             parts.push("reconnecting".into());
         }
+        parts.extend(self.held.then(|| "on hold".to_owned()));
+        parts.extend(self.peer_held.then(|| "they put you on hold".to_owned()));
         parts.extend(self.muted.then(|| "you are muted".to_owned()));
         parts.extend(self.peer_muted.then(|| "they are muted".to_owned()));
         let timer = format!("{:>7}", sentences::timer(now.saturating_duration_since(self.since)));
@@ -435,7 +462,7 @@ impl Live {
         let state: String = state.chars().take(room).collect();
         let hint = if state.chars().count() + 4 + hint.chars().count() <= room { hint } else { "" };
         let worry = self.reconnecting || self.stats.as_ref().and_then(Quality::of_stats) == Some(Quality::Poor);
-        let state = if worry || self.muted { style.warn(&state) } else { state };
+        let state = if worry || self.muted || self.held || self.peer_held { style.warn(&state) } else { state };
         format!("{}  {state}    {}", style.bold(&timer), style.dim(hint)).trim_end().to_owned()
     }
 }

@@ -135,7 +135,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         }
         Event::PathChanged { call, path } => path_fields(line.text("call", call), path),
         Event::Replaced { call, by } => line.text("call", call).text("by", by),
-        Event::Reconnecting { call, reason } => line.text("call", call).put("reason", reason),
+        Event::Reconnecting { call, reason } => line.text("call", call).text("reason", reason),
         Event::Reconnected { call, gap } => line.text("call", call).duration("gap_ms", *gap),
         Event::Muted { call, by_peer, muted } => line.text("call", call).put("by_peer", by_peer).put("muted", muted),
         Event::Held { call, by_peer, held } => line.text("call", call).put("by_peer", by_peer).put("held", held),
@@ -153,7 +153,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
             .put("reason", reason_name(*reason))
             .number("seconds", Some(talked.as_secs_f64()), 3)
             .object("summary", summary_fields(summary))
-            .put("cause", cause),
+            .maybe_text("cause", cause.as_ref()),
         Event::Checked(check) => line
             .put("what", check_name(check.what))
             .put("verdict", verdict_name(check.verdict))
@@ -228,6 +228,20 @@ type Fields<'a> = Box<dyn FnOnce(Line) -> Line + 'a>;
 fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
     Some(match report {
         Report::Identity { link } => ("id", Box::new(move |line| line.text("person", &link.person).text("link", link))),
+        Report::Exported { link, file } => (
+            "identity_exported",
+            Box::new(move |line| line.text("person", &link.person).text("link", link).text("file", &file.display())),
+        ),
+        Report::Imported(imported) => (
+            "identity_imported",
+            Box::new(move |line| {
+                line.text("person", &imported.link.person)
+                    .text("link", &imported.link)
+                    .put("contacts", &imported.contacts)
+                    .put("blocked", &imported.blocked)
+                    .maybe_text("set_aside", imported.set_aside.as_ref().map(|file| file.display()).as_ref())
+            }),
+        ),
         Report::Lookup { link, found } => (
             "lookup",
             Box::new(move |line| {
@@ -255,13 +269,13 @@ fn report_of(report: &Report) -> Option<(&'static str, Fields<'_>)> {
             ("devices", Box::new(move |line| line.objects("devices", rows)))
         }
         Report::Diagnosis(diagnosis) => ("diagnosis", Box::new(move |line| diagnosis_fields(line, diagnosis))),
-        Report::Contacts(contacts) => {
+        Report::Contacts { contacts, blocked } => {
             let rows = contacts.iter().map(|contact| {
                 Line::new()
                     .text("person", &contact.person)
                     .text("link", &contact.link)
                     .put("name", &contact.name)
-                    .put("blocked", &contact.blocked)
+                    .put("blocked", &blocked.contains(&contact.person))
             });
             let rows: Vec<Line> = rows.collect();
             ("contacts", Box::new(move |line| line.objects("contacts", rows)))

@@ -8,12 +8,16 @@ mod sentences;
 mod style;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::Person;
-use crate::engine::{Contact, DeviceInfo, Diagnosis, Failure, HistoryEntry, LookupReport, MonotonicClock, Stamped};
+use crate::engine::{
+    Contact, DeviceInfo, Diagnosis, Failure, HistoryEntry, Imported, LookupReport, MonotonicClock, Stamped,
+};
 use crate::identity::Link;
 
 pub use human::{Human, Show};
@@ -34,6 +38,13 @@ pub enum Report {
     Identity {
         link: Link,
     },
+    /// The identity is in an encrypted file.
+    Exported {
+        link: Link,
+        file: PathBuf,
+    },
+    /// And was taken from one.
+    Imported(Imported),
     Lookup {
         link: Link,
         found: LookupReport,
@@ -48,7 +59,10 @@ pub enum Report {
     Devices(Vec<DeviceInfo>),
     /// Can I be called? The checks have been told one by one.
     Diagnosis(Box<Diagnosis>),
-    Contacts(Vec<Contact>),
+    Contacts {
+        contacts: Vec<Contact>,
+        blocked: Arc<BTreeSet<Person>>,
+    },
     /// One change of the address book.
     ContactChanged {
         what: Change,

@@ -1,5 +1,7 @@
 //! Answers that are more than one sentence.
 
+use std::collections::BTreeSet;
+
 use super::sentences::{self, Quality};
 use super::{Change, DemoResult, Heard, Style};
 use crate::base::Person;
@@ -29,14 +31,15 @@ pub fn devices(devices: &[DeviceInfo], style: Style) -> String {
     text + &style.dim("● is the default; use an id with --mic, --speaker or --ring-device")
 }
 
-pub fn contacts(contacts: &[Contact], style: Style) -> String {
+pub fn contacts(contacts: &[Contact], blocked: &BTreeSet<Person>, style: Style) -> String {
     if contacts.is_empty() {
         return "No contacts yet; add one with `twocans contacts add LINK --name NAME`.".into();
     }
     let name = |contact: &Contact| contact.name.clone().unwrap_or_else(|| "(no name)".into());
     let width = contacts.iter().map(|contact| name(contact).chars().count()).max().unwrap_or(0);
     let rows = contacts.iter().map(|contact| {
-        let blocked = if contact.blocked { format!("  {}", style.warn("blocked")) } else { String::new() };
+        let is_blocked = blocked.contains(&contact.person);
+        let blocked = if is_blocked { format!("  {}", style.warn("blocked")) } else { String::new() };
         format!("{:<width$}  {}{blocked}", name(contact), style.dim(&contact.link.to_string()))
     });
     rows.collect::<Vec<_>>().join("\n")
@@ -79,6 +82,8 @@ pub fn running(verb: &str, answer: &serde_json::Value, style: Style) -> String {
         "ptt release" => "The key is up.",
         "deafen" => "Deafened: you hear nothing and are not heard.",
         "undeafen" => "You hear and can be heard again.",
+        "hold" => "On hold: neither of you hears the other.",
+        "unhold" => "No longer on hold.",
         "hangup" => "Hung up.",
         "call" => "The running twocans of this profile is calling.",
         _ => "",
@@ -119,7 +124,12 @@ fn status(answer: &serde_json::Value, style: Style) -> String {
         let name = text(call, "name").or(person).unwrap_or_else(|| "somebody".into());
         let seconds = call["seconds"].as_f64().filter(|seconds| seconds.is_finite()).unwrap_or(0.0).clamp(0.0, 1e9);
         let talked = sentences::timer(std::time::Duration::from_secs_f64(seconds));
-        let facts = [text(call, "phase"), text(call, "path"), Some(talked)];
+        let on_hold = match (call["held"].as_bool(), call["peer_held"].as_bool()) {
+            (Some(true), _) => Some("on hold".to_owned()),
+            (_, Some(true)) => Some("they put you on hold".to_owned()),
+            _ => None,
+        };
+        let facts = [text(call, "phase"), text(call, "path"), Some(talked), on_hold];
         let facts: Vec<String> = facts.into_iter().flatten().collect();
         lines.push(format!("{} In a call with {}: {}.", style.accent("☎"), style.bold(&name), facts.join(", ")));
     }

@@ -8,8 +8,8 @@ use crate::base::{CallId, NodeId};
 use crate::cli::clock;
 use crate::cli::exit::failure_of;
 use crate::engine::{
-    AudioRole, Candidate, Check, CheckKind, CommandId, EndReason, Event, FailureKind, Mapping, MediaPath, NatReport,
-    NetTotals, NetworkReport, NodeTotals, PeerStats, Reach, Reply, Retry, Seen, Summary, Verdict,
+    AudioRole, Broken, Candidate, Cause, Check, CheckKind, CommandId, EndReason, Event, FailureKind, Finding, Mapping,
+    MediaPath, NatReport, NetTotals, NetworkReport, NodeTotals, PeerStats, Reach, Reply, Retry, Seen, Summary, Verdict,
 };
 
 const CALL: CallId = CallId::from_bytes([0xab; 16]);
@@ -166,10 +166,10 @@ fn all() -> Vec<(Event, &'static str, String, &'static str)> {
             "· The path is now relayed through 203.0.113.9:3478, relay to peer-reflexive over udp.\n",
         ),
         (
-            Event::Reconnecting { call, reason: "no packets for 3 s".into() },
+            Event::Reconnecting { call, reason: Broken::Silent },
             "reconnecting",
-            at_all(r#""call":"C","reason":"no packets for 3 s""#),
-            "! The connection to Al is interrupted (no packets for 3 s); reconnecting.\n",
+            at_all(r#""call":"C","reason":"no sound arrives any more""#),
+            "! The connection to Al is interrupted (no sound arrives any more); reconnecting.\n",
         ),
         (
             Event::Reconnected { call, gap: ms(1200) },
@@ -245,6 +245,8 @@ fn all() -> Vec<(Event, &'static str, String, &'static str)> {
             Event::Checked(Check {
                 what: CheckKind::Nat,
                 verdict: Verdict::Warning,
+                code: Finding::DirectToFew,
+                facts: Vec::new(),
                 finding: "symmetric".into(),
                 remedy: Some("wait".into()),
             }),
@@ -345,13 +347,13 @@ fn whoever_was_called_learns_what_stood_in_the_way_too() {
     human.introduce(alice(), "Alice");
     let event = match ended(EndReason::Unreachable, 0) {
         Event::Ended { call, peer, reason, talked, .. } => {
-            let (cause, summary) = (Some("this network lets no UDP out".into()), Summary::default());
+            let (cause, summary) = (Some(Cause::UdpBlocked), Summary::default());
             Event::Ended { call, peer, reason, cause, talked, summary }
         }
         other => other,
     };
     human.event(&Stamped { at, event }, None);
-    assert_eq!(shared.take(), "· Alice could not be reached. This network lets no UDP out.\n");
+    assert_eq!(shared.take(), "· Alice could not be reached. This network blocks UDP, and no relay could be used.\n");
 }
 
 #[test]
@@ -457,7 +459,7 @@ fn reports_have_stable_fields() {
             ]
             .concat(),
         ),
-        (Report::Contacts(Vec::new()), r#""contacts":[]"#.into()),
+        (Report::Contacts { contacts: Vec::new(), blocked: Arc::default() }, r#""contacts":[]"#.into()),
         (Report::History { calls: Vec::new(), now_unix_s: 0 }, r#""calls":[]"#.into()),
         (
             Report::Running { verb: "status", answer: serde_json::json!({"event": "x", "calls": 1}) },

@@ -150,7 +150,7 @@ impl Dial {
                 vec![Action::Command(CommandKind::Decline { call: *call })]
             }
             Event::Ended { call, reason, cause, .. } if self.talk.as_ref().is_some_and(|talk| talk.is(call)) => {
-                let Some(failure) = failure_of(*reason, &self.name, cause.as_deref()) else {
+                let Some(failure) = failure_of(*reason, &self.name, *cause) else {
                     return vec![Action::Exit(Exit::Fine)];
                 };
                 let exit = failure.kind.into();

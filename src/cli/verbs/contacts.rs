@@ -19,7 +19,8 @@ async fn act(session: &mut Session<'_>, verb: ContactsVerb) -> Result<(), Failur
     let contacts = session.contacts().await?;
     match verb {
         ContactsVerb::List => {
-            session.say(&Report::Contacts(contacts));
+            let blocked = session.snapshot().blocked.clone();
+            session.say(&Report::Contacts { contacts, blocked });
             Ok(())
         }
         ContactsVerb::Add { link, name } => {

@@ -8,6 +8,7 @@ pub mod devices;
 pub mod doctor;
 pub mod history;
 pub mod id;
+pub mod identity;
 pub mod lookup;
 pub mod node;
 pub mod running;

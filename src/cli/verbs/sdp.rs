@@ -160,7 +160,7 @@ impl SdpCall {
                 Vec::new()
             }
             Event::Ended { call, reason, cause, .. } if is_ours(call) => {
-                let Some(failure) = failure_of(*reason, &name_of_nameless(None), cause.as_deref()) else {
+                let Some(failure) = failure_of(*reason, &name_of_nameless(None), *cause) else {
                     return vec![Action::Exit(Exit::Fine)];
                 };
                 let exit = failure.kind.into();

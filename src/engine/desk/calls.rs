@@ -6,32 +6,31 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::task::AbortHandle;
 
 use super::Desk;
-use super::commands::random;
-use super::foreign::Foreign;
 use super::reconnecting;
 use super::reports::LastCounters;
 use crate::audio::Ringing;
-use crate::base::{CallId, EndReason, Person, SeqNo};
+use crate::base::{CallId, EndReason, Person};
 use crate::call::{CallEvent, Invite, InviteReply, LinkNews as CallNews, Message, Quality, Route};
 use crate::engine::doctor::{self, Gathered};
 use crate::engine::link_task::{LinkJob, LinkNews, LinkTask};
 use crate::engine::relaying::{self, CallRelays};
 use crate::engine::ringer::Ringer;
 use crate::engine::session::{Invitation, Opening, SessionHandle, SessionId, Verdict};
-use crate::engine::sound::{Sound, SoundNews, resilience_settings};
+use crate::engine::sound::resilience_settings;
 use crate::engine::tally::Tally;
-use crate::engine::voice_thread::{Peer, PeerKey};
+use crate::engine::voice_thread::PeerKey;
 use crate::engine::{
-    CallPhase, CallSide, Candidate, Event, Failure, FailureKind, MediaPath, PeerStats, Retry, SnapshotCall,
+    self, Broken, CallPhase, CallSide, Candidate, Cause, Event, Failure, FailureKind, MediaPath, PeerStats, Retry,
+    SnapshotCall,
 };
 use crate::identity::safety_words;
 use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Path, Role};
 use crate::rendezvous::{RelayGrant, RingFailure};
 use crate::store::HistoryEntry;
-use crate::voice::{Packetizer, PathReport, Receiver, ReceiverSettings, Resilience};
+use crate::voice::{PathReport, Resilience};
 
 pub(super) struct LiveCall {
     /// `None`: an endpoint that is not ours.
@@ -45,8 +44,11 @@ pub(super) struct LiveCall {
     /// ANSWER sent or received.
     pub answered_at: Option<Instant>,
     pub connected_at: Option<Instant>,
-    pub interrupted_at: Option<Instant>,
+    /// Since when, and why, the connection is being found anew.
+    pub interrupted: Option<(Instant, Broken)>,
     pub peer_muted: bool,
+    pub held: bool,
+    pub peer_held: bool,
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
     pub tally: Tally,
@@ -70,6 +72,8 @@ pub(super) struct LiveCall {
     pub invite: Option<Invite>,
     /// Rings until the call is answered or over.
     pub ringer: Option<Ringer>,
+    /// The peer is not to learn our address.
+    pub relay_only: bool,
     /// Super-peers that relay for this call if need be.
     pub relays: CallRelays,
     /// Which kinds of candidates our side has found.
@@ -91,6 +95,9 @@ impl LiveCall {
             path: self.path.clone(),
             stats: self.stats.clone(),
             peer_muted: self.peer_muted,
+            interrupted: self.interrupted,
+            held: self.held,
+            peer_held: self.peer_held,
         }
     }
 
@@ -113,6 +120,7 @@ pub(super) fn reason_of(why: RingFailure) -> EndReason {
 impl Desk {
     pub(super) fn begin_call(&mut self, call: CallId, peer: Option<Person>, side: CallSide, now: Instant) {
         let name = peer.and_then(|peer| self.contact(peer)).and_then(|contact| contact.name.clone());
+        let route = peer.map(|peer| self.person(peer).route).unwrap_or_default();
         let live = LiveCall {
             peer,
             name,
@@ -122,12 +130,14 @@ impl Desk {
                 CallSide::Callee => CallPhase::Ringing,
             },
             started: now,
-            started_unix_s: crate::engine::clock::unix_now_s(),
+            started_unix_s: engine::clock::unix_now_s(),
             ring: None,
             answered_at: None,
             connected_at: None,
-            interrupted_at: None,
+            interrupted: None,
             peer_muted: false,
+            held: false,
+            peer_held: false,
             path: None,
             stats: None,
             tally: Tally::default(),
@@ -143,6 +153,7 @@ impl Desk {
             dialling: None,
             invite: None,
             ringer: None,
+            relay_only: self.options.network.relay_only || route == engine::Route::RelayOnly,
             relays: CallRelays::default(),
             gathered: Gathered::default(),
             link: None,
@@ -322,39 +333,6 @@ impl Desk {
             servers.into_iter().for_each(|server| live.job(LinkJob::AddStun(server)));
         }
     }
-
-    /// Media may flow: the peer's jitter buffer and packetizer move into the voice thread.
-    fn join_voice(&mut self, call: CallId) {
-        let Some(live) = self.calls.get_mut(&call) else { return };
-        let (Some(sound), Some(link)) = (&self.sound, &live.link) else { return };
-        let Some(incoming) = live.link_task.as_mut().and_then(|task| task.packets.take()) else { return };
-        let receiver = match Receiver::new(ReceiverSettings::default()).map(Receiver::with_levelling) {
-            Ok(receiver) => receiver,
-            Err(why) => {
-                tracing::error!(%why, "no decoder for this peer");
-                return;
-            }
-        };
-        let packetizer = Packetizer::new(SeqNo(u16::from_ne_bytes(random())));
-        let protection = live.resilience.protection();
-        let mut peer = Peer::new(live.key, link.clone(), incoming, receiver, packetizer, protection);
-        peer.listens = self.foreign.get(&call).is_none_or(Foreign::listens);
-        sound.add_peer(Box::new(peer));
-    }
-
-    pub(super) fn handle_sound(&mut self, news: SoundNews, now: Instant) {
-        let Some(sound) = &mut self.sound else { return };
-        match sound.handle(news) {
-            Ok(told) => told.into_iter().for_each(|event| self.emit_at(now, event)),
-            Err(why) => {
-                self.emit_at(now, Event::Failed(why));
-                let calls: Vec<CallId> = self.calls.keys().copied().collect();
-                for call in calls {
-                    self.hang_up(call, EndReason::Device, now);
-                }
-            }
-        }
-    }
 }
 
 // From the switchboard to the rooms.
@@ -431,7 +409,7 @@ impl Desk {
                 live.peer_muted = muted;
                 self.emit_at(now, Event::Muted { call, by_peer: true, muted });
             }
-            CallEvent::PeerHeld(held) => self.emit_at(now, Event::Held { call, by_peer: true, held }),
+            CallEvent::PeerHeld(held) => self.peer_held(call, held, now),
             CallEvent::Quality(quality) => {
                 let Quality { fraction_lost, mean_burst, queue_ms, .. } = quality;
                 let (packets, sent_bps) = (live.sent_packets, live.sent_bps);
@@ -481,7 +459,7 @@ impl Desk {
     pub(super) fn reconnected(&mut self, call: CallId, now: Instant) {
         let Some(live) = self.calls.get_mut(&call) else { return };
         live.phase = CallPhase::Connected;
-        let gap = live.interrupted_at.take().map_or(Duration::ZERO, |since| now.duration_since(since));
+        let gap = live.interrupted.take().map_or(Duration::ZERO, |(since, _)| now.duration_since(since));
         self.emit_at(now, Event::Reconnected { call, gap });
     }
 
@@ -490,7 +468,7 @@ impl Desk {
         if self.calls.is_empty()
             && let Some(sound) = self.sound.take()
         {
-            self.closing.spawn(async move { drop(spawn_blocking(move || sound.close()).await) });
+            self.close_sound(sound);
         }
         let talked = live.connected_at.map_or(Duration::ZERO, |since| now.duration_since(since));
         // An endpoint without a person can neither be named nor called again.
@@ -514,17 +492,17 @@ impl Desk {
     }
 
     /// Both wanted to talk, and no media path came about: what stood in the way, by what we know of our own end.
-    fn cause_of(&self, live: &LiveCall, reason: EndReason) -> Option<String> {
+    fn cause_of(&self, live: &LiveCall, reason: EndReason) -> Option<Cause> {
         if reason == EndReason::ConnectionLost {
-            return reconnecting::cause_of_loss(live.interrupted_at);
+            return reconnecting::cause_of_loss(live.interrupted);
         }
         if reason == EndReason::Unreachable && live.ring.is_some() && live.answered_at.is_none() {
-            return Some("the super-peers through which it rang are gone".to_owned());
+            return Some(Cause::SuperPeersGone);
         }
         let wanted = reason == EndReason::Unreachable && live.answered_at.is_some();
         let network = &self.options.network;
         let (stun_is_set, nat) = (!network.stun.is_empty(), self.network.as_ref().map(|known| &known.nat));
-        wanted.then(|| doctor::cause_of_failure(nat, live.gathered, stun_is_set, network.relay_only))
+        wanted.then(|| doctor::cause_of_failure(nat, live.gathered, stun_is_set, live.relay_only))
     }
 
     /// Takes a call off the desk: its dial, its voice, its link. Goodbyes that are queued still leave.
@@ -547,17 +525,6 @@ impl Desk {
         Some(live)
     }
 
-    /// The voice thread and the devices, if they do not run already.
-    pub(super) fn start_sound(&mut self) -> Result<(), Failure> {
-        if self.sound.is_none() {
-            let (voice_news, desk, levels) =
-                (self.voice_news.clone(), self.inbox.clone(), self.backstage.levels.clone());
-            let sound = Sound::start(&self.options.audio, self.microphone(), self.deafened, levels, voice_news, desk)?;
-            self.sound = Some(sound);
-        }
-        Ok(())
-    }
-
     /// Opens the link while it rings, so that an answer finds the candidates gathered.
     pub(super) fn open_link(&mut self, call: CallId) {
         let config = self.link_config(call);
@@ -571,15 +538,15 @@ impl Desk {
     /// Asks super-peers to relay the call if need be.
     pub(super) fn seek_relays(&self, call: CallId) {
         if let Some(rendezvous) = self.rendezvous.clone() {
-            // Who has servers of their own wants no others.
-            let own = !self.options.network.stun.is_empty() || self.options.network.relay_only;
-            let public_stun = if own { Vec::new() } else { self.options.network.public_stun.clone() };
+            let relay_only = self.calls.get(&call).is_some_and(|live| live.relay_only);
+            let public_stun = if relay_only { &[] } else { self.options.network.stun_of_others() }.to_vec();
             tokio::spawn(relaying::seek(rendezvous, call, public_stun, self.inbox.clone()));
         }
     }
 
     fn link_config(&self, call: CallId) -> LinkConfig {
-        let role = match self.calls.get(&call).map(|live| live.side) {
+        let live = self.calls.get(&call);
+        let role = match live.map(|live| live.side) {
             // The callee offers with its ANSWER, so that an answer costs one trip.
             Some(CallSide::Callee) | None => Role::Offerer,
             Some(CallSide::Caller) => Role::Answerer,
@@ -588,6 +555,7 @@ impl Desk {
             role,
             expects_relays: self.rendezvous.is_some(),
             timings: reconnecting::timings(),
+            relay_only: live.is_some_and(|live| live.relay_only),
             ..self.link_config_of_network()
         }
     }

@@ -1,5 +1,6 @@
 //! What each command does.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,17 +11,18 @@ use super::{Desk, DeskInput};
 use crate::base::{CallId, EndReason, Person};
 use crate::call::DialRefused;
 use crate::control::{Ask, Response};
+use crate::engine::backup::{self, BACKUP_EXPORTED, Belongings};
 use crate::engine::doctor::{self, Asker, Patient};
+use crate::engine::profile::{DISPLAY_NAME, stored};
 use crate::engine::remote::{self, RemoteVerb};
 use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::Transmit;
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
     AudioChoice, CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind,
-    LookupReport, Reply, Retry, TransmitMode,
+    LookupReport, NetworkChoice, Reply, Retry, TransmitMode,
 };
-use crate::identity::Link;
-use crate::store::StoreError;
+use crate::identity::{Link, Passphrase, clean_name};
 
 /// Ringing time of a call that another process asked for; as `--ring-timeout`'s default.
 const DEFAULT_RING_TIMEOUT: Duration = Duration::from_secs(45);
@@ -39,6 +41,7 @@ impl Desk {
             CommandKind::AnswerSdp { offer, patience } => self.answer_sdp(&offer, patience, now).map(Reply::Call),
             CommandKind::SetMuted { muted } => self.set_muted(muted),
             CommandKind::HoldTalkKey { down } => self.hold_talk_key(down),
+            CommandKind::SetHeld { call, held } => self.set_held(call, held, now),
             CommandKind::SetDeafened { deafened } => self.set_deafened(deafened),
             CommandKind::Lookup { person } => match self.look_up(id, person) {
                 Ok(()) => return,
@@ -52,33 +55,26 @@ impl Desk {
             }
             CommandKind::ListContacts => Ok(Reply::Contacts(self.contacts.to_vec())),
             CommandKind::AddContact { link, name } => self.add_contact(link, name).await,
-            CommandKind::RenameContact { person, name } => {
-                let changed = self.store.rename(person, name).await;
-                self.after_change(changed).await
-            }
-            CommandKind::RemoveContact { person } => {
-                let changed = self.store.remove(person).await;
-                if changed.is_ok() {
-                    self.switchboard.set_known(person, false);
-                }
-                self.after_change(changed).await
-            }
-            CommandKind::SetBlocked { person, blocked } => {
-                let changed = self.store.set_blocked(person, blocked).await;
-                if changed.is_ok() {
-                    self.switchboard.set_blocked(person, blocked);
-                    let all = Arc::make_mut(&mut self.blocked);
-                    if blocked {
-                        all.insert(person)
-                    } else {
-                        all.remove(&person)
-                    };
-                }
-                self.after_change(changed).await
-            }
+            CommandKind::RenameContact { person, name } => self.rename_contact(person, name).await,
+            CommandKind::RemoveContact { person } => self.remove_contact(person).await,
+            CommandKind::SetBlocked { person, blocked } => self.set_blocked(person, blocked).await,
+            CommandKind::SetVolume { person, volume } => self.set_volume(person, volume).await,
+            CommandKind::SetRoute { person, route } => self.set_route(person, route).await,
+            CommandKind::SetVerified { person, verified } => self.set_verified(person, verified).await,
             CommandKind::ChooseAudio(choice) => self.choose_audio(choice).await,
+            CommandKind::ChooseNetwork(choice) => self.choose_network(choice).await,
+            CommandKind::SetDisplayName { name } => self.set_display_name(name).await,
+            CommandKind::TrySound(trial) => match self.try_sound(id, trial) {
+                Some(result) => result,
+                None => return,
+            },
+            CommandKind::TryRing => match self.try_ring(id) {
+                Ok(()) => return,
+                Err(failure) => Err(failure),
+            },
             CommandKind::ListDevices => return self.list_devices(id),
             CommandKind::SetPreference { key, value } => self.set_preference(key, value).await,
+            CommandKind::ExportIdentity { file, passphrase } => return self.export_identity(id, file, passphrase),
             CommandKind::ListHistory { limit } => self.store.history(limit).await.map(Reply::History).map_err(stored),
             CommandKind::Shutdown => {
                 self.stopping = true;
@@ -133,8 +129,23 @@ impl Desk {
         if let Some(sound) = &mut self.sound {
             sound.follow(&self.options.audio);
         }
+        self.follow_in_trial();
         self.switch_microphone(Instant::now());
         self.set_preference(key.to_owned(), Some(value)).await
+    }
+
+    async fn choose_network(&mut self, choice: NetworkChoice) -> CommandResult {
+        choice.check()?;
+        let (key, value) = choice.preference();
+        choice.apply(&mut self.options.network);
+        self.network_shown = Arc::new(self.options.network.clone());
+        self.set_preference(key.to_owned(), Some(value)).await
+    }
+
+    async fn set_display_name(&mut self, name: Option<String>) -> CommandResult {
+        let name = name.as_deref().and_then(clean_name);
+        self.options.display_name.clone_from(&name);
+        self.set_preference(DISPLAY_NAME.to_owned(), name).await
     }
 
     /// Sound systems answer when they like.
@@ -154,6 +165,37 @@ impl Desk {
             None => all.remove(&key),
         };
         Ok(Reply::Done)
+    }
+
+    /// The passphrase takes its time, and so may the disk.
+    fn export_identity(&self, command: CommandId, file: PathBuf, passphrase: Passphrase) {
+        let content = Belongings {
+            contacts: &self.contacts,
+            blocked: &self.blocked,
+            people: &self.people,
+            preferences: &self.preferences,
+        }
+        .pack();
+        let (key, store, inbox) = (self.me.clone(), self.store.clone(), self.inbox.clone());
+        tokio::spawn(async move {
+            let written = spawn_blocking(move || backup::export(&key, &content, &file, &passphrase)).await;
+            let result = written.unwrap_or_else(|why| Err(internal(&why)));
+            if let Ok(made_unix_s) = result {
+                // The backup is there all the same; only the reminder comes again.
+                if let Err(why) = store.set_setting(BACKUP_EXPORTED, Some(made_unix_s.to_string())).await {
+                    tracing::warn!(%why, "it is not noted that there is a backup");
+                }
+            }
+            let _ = inbox.send(DeskInput::Exported { command, result }).await;
+        });
+    }
+
+    pub(super) fn exported(&mut self, command: CommandId, result: Result<i64, Failure>) {
+        let result = result.map(|made_unix_s| {
+            Arc::make_mut(&mut self.preferences).insert(BACKUP_EXPORTED.to_owned(), made_unix_s.to_string());
+            Reply::Done
+        });
+        self.finish(command, result);
     }
 
     fn set_muted(&mut self, muted: bool) -> CommandResult {
@@ -257,22 +299,6 @@ impl Desk {
         }
     }
 
-    async fn add_contact(&mut self, link: Link, name: Option<String>) -> CommandResult {
-        if link.person == self.me.person() {
-            return Err(Failure::usage("that is your own link"));
-        }
-        let person = link.person;
-        let changed = self.store.add_contact(link, name).await.map(drop);
-        self.switchboard.set_known(person, changed.is_ok());
-        self.after_change(changed).await
-    }
-
-    async fn after_change(&mut self, changed: Result<(), StoreError>) -> CommandResult {
-        changed.map_err(stored)?;
-        self.contacts = Arc::new(self.store.contacts().await.map_err(stored)?);
-        Ok(Reply::Done)
-    }
-
     /// Another process of this profile hands over its verb.
     pub(super) fn answer_ask(&mut self, ask: Ask) {
         match remote::from_request(&ask.request) {
@@ -291,6 +317,8 @@ impl Desk {
             RemoteVerb::Unmute => drop(self.set_muted(false)?),
             RemoteVerb::Deafen => drop(self.set_deafened(true)?),
             RemoteVerb::Undeafen => drop(self.set_deafened(false)?),
+            RemoteVerb::Hold => self.hold_all(true, now)?,
+            RemoteVerb::Unhold => self.hold_all(false, now)?,
             RemoteVerb::HangUp => {
                 let calls: Vec<CallId> = self.calls.keys().copied().collect();
                 let ended = calls.into_iter().filter(|call| self.hang_up(*call, EndReason::HangUp, now));
@@ -324,6 +352,9 @@ impl Desk {
                     "phase": phase_name(call.phase),
                     "seconds": call.connected_at.map(|at| now.duration_since(at).as_secs()),
                     "path": call.path.as_ref().map(|path| if path.is_relayed() { "relayed" } else { "direct" }),
+                    "peer_muted": call.peer_muted,
+                    "held": call.held,
+                    "peer_held": call.peer_held,
                 })
             })
             .collect();
@@ -348,7 +379,7 @@ fn respond(result: Result<serde_json::Value, Failure>) -> Response {
     }
 }
 
-fn internal(why: &impl std::fmt::Display) -> Failure {
+pub(super) fn internal(why: &impl std::fmt::Display) -> Failure {
     Failure { kind: FailureKind::Internal, retry: Retry::Later, detail: why.to_string() }
 }
 
@@ -379,19 +410,6 @@ fn refused(why: &DialRefused) -> Failure {
 
 fn offline() -> Failure {
     Failure::usage("this process is not on the network")
-}
-
-fn stored(why: StoreError) -> Failure {
-    let kind = match why {
-        StoreError::UnknownContact | StoreError::BadName | StoreError::TooLong { .. } | StoreError::TooMany { .. } => {
-            FailureKind::Usage
-        }
-        StoreError::Damaged { .. } | StoreError::TooNew { .. } | StoreError::Foreign { .. } => {
-            FailureKind::ProfileDamaged
-        }
-        _ => FailureKind::Internal,
-    };
-    Failure { kind, retry: Retry::AfterUserAction, detail: why.to_string() }
 }
 
 pub(super) fn random<const N: usize>() -> [u8; N] {

@@ -11,7 +11,7 @@ use crate::base::{CallId, EndReason};
 use crate::call::{ForeignCall, ForeignEvent, ForeignLimits, ForeignSide, LinkNews as CallNews};
 use crate::engine::link_task::{LinkJob, LinkTask};
 use crate::engine::sound::{preflight, resilience_settings};
-use crate::engine::{CallPhase, CallSide, CommandResult, Event, Failure, FrameLength, Reply, relaying};
+use crate::engine::{Broken, CallPhase, CallSide, CommandResult, Event, Failure, FrameLength, Reply, relaying};
 use crate::link::{
     ForeignDescription, ForeignError, LinkConfig, LocalDescription, Role, SdpKind, Timings, candidates_of,
     foreign_offer,
@@ -120,9 +120,9 @@ impl Desk {
             ForeignEvent::Interrupted => {
                 if let Some(live) = self.calls.get_mut(&call) {
                     live.phase = CallPhase::Reconnecting;
-                    live.interrupted_at = Some(now);
+                    live.interrupted = Some((now, Broken::Silent));
                 }
-                self.emit_at(now, Event::Reconnecting { call, reason: "nothing arrives any more".to_owned() });
+                self.emit_at(now, Event::Reconnecting { call, reason: Broken::Silent });
             }
             ForeignEvent::Recovered => self.reconnected(call, now),
             ForeignEvent::Ended(reason) => {
@@ -176,8 +176,7 @@ impl Desk {
             live.resilience = Resilience::new(settings);
             live.link_task = Some(LinkTask::start(call, config, media, desk));
         }
-        let own = !self.options.network.stun.is_empty() || self.options.network.relay_only;
-        let public_stun = if own { Vec::new() } else { self.options.network.public_stun.clone() };
+        let public_stun = self.options.network.stun_of_others().to_vec();
         tokio::spawn(relaying::seek_public_stun(call, public_stun, self.inbox.clone()));
         Ok(call)
     }

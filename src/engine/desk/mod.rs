@@ -3,13 +3,16 @@
 //! The rooms report by [`DeskInput`]; front ends by [`Command`](super::Command); nothing here blocks. After each input the switchboard
 //! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
 //! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], calls
-//! with endpoints that are not ours in [`foreign`], what a command does in [`commands`], figures in [`reports`].
+//! with endpoints that are not ours in [`foreign`], calls on hold in [`hold`], what is known of people in [`people`], what a command does in [`commands`], sound in [`sounds`], figures in [`reports`].
 
 mod calls;
 mod commands;
 mod foreign;
+mod hold;
+mod people;
 mod reconnecting;
 mod reports;
+mod sounds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,9 +23,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use self::calls::LiveCall;
 use self::foreign::Foreign;
+use self::sounds::Trial;
 use super::clock::unix_now_s;
 use super::doctor::Asker;
 use super::handle::Backstage;
@@ -30,17 +35,19 @@ use super::link_task::LinkNews;
 use super::ports::Ports;
 use super::relaying::RelayService;
 use super::session::{self, Invitation, SessionHandle, SessionId};
-use super::sound::{Sound, SoundNews};
+use super::sound::{Sound, SoundId, SoundNews};
 use super::usage::UsageMeter;
 use super::voice_thread::VoiceNews;
-use super::{AudioChoice, AudioOptions, Check, Diagnosis, Event, Failure, NetworkReport, Options, Snapshot, Stamped};
+use super::{
+    AudioOptions, Check, Diagnosis, Event, Failure, NetworkOptions, NetworkReport, Options, Snapshot, Stamped,
+};
 use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
 use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
 use crate::nat::{MappedPort, NetworkChange};
 use crate::rendezvous::{Preparation, RelayGrant, Rendezvous, RendezvousEvent, RingFailure, Totals};
-use crate::store::{Contact, Store};
+use crate::store::{Contact, PersonSettings, Store};
 
 /// Reports waiting for the desk. A room that finds it full waits; the desk never waits for a room.
 const INPUT_QUEUE: usize = 256;
@@ -88,11 +95,24 @@ pub(super) enum DeskInput {
     },
     /// The router has opened a port, or closed it.
     PortMapped(Option<MappedPort>),
-    Sound(SoundNews),
+    Sound {
+        of: SoundId,
+        news: SoundNews,
+    },
+    /// It has rung for trial.
+    RingTried {
+        command: super::CommandId,
+        result: super::CommandResult,
+    },
     /// A command that took its time has ended.
     Done {
         command: super::CommandId,
         result: super::CommandResult,
+    },
+    /// A backup was written, at this Unix time in seconds.
+    Exported {
+        command: super::CommandId,
+        result: Result<i64, Failure>,
     },
     Totals(Totals),
     Checked(Check),
@@ -105,6 +125,8 @@ pub(super) enum DeskInput {
 /// What start-up has prepared.
 pub(super) struct Furniture {
     pub options: Options,
+    /// What the profile keeps of choices and for front ends.
+    pub preferences: BTreeMap<String, String>,
     pub me: PersonKey,
     pub store: Store,
     pub control: ControlServer,
@@ -134,11 +156,18 @@ pub(super) struct Desk {
     /// Shared with every snapshot; replaced as a whole.
     contacts: Arc<Vec<Contact>>,
     blocked: Arc<BTreeSet<Person>>,
+    people: Arc<BTreeMap<Person, PersonSettings>>,
     preferences: Arc<BTreeMap<String, String>>,
     /// The options' sound, as snapshots share it.
     audio_shown: Arc<AudioOptions>,
+    network_shown: Arc<NetworkOptions>,
 
+    /// Of calls.
     sound: Option<Sound>,
+    trial: Option<Trial>,
+    trying_ring: bool,
+    /// Cancelled when the last sound that ended has let go of the devices.
+    devices_are_free: CancellationToken,
     /// When this process's microphone file began.
     mic_t0: Option<Instant>,
     muted: bool,
@@ -169,8 +198,19 @@ pub(super) struct Desk {
 
 /// Runs until [`super::CommandKind::Shutdown`] or until the last handle and front end are gone.
 pub(super) async fn run(furniture: Furniture) {
-    let Furniture { mut options, me, store, control, mut asks, online, media, backstage, wake, first_failures } =
-        furniture;
+    let Furniture {
+        options,
+        preferences,
+        me,
+        store,
+        control,
+        mut asks,
+        online,
+        media,
+        backstage,
+        wake,
+        first_failures,
+    } = furniture;
     let (inbox, mut inputs) = mpsc::channel(INPUT_QUEUE);
     let (voice_news, mut voice) = mpsc::channel(VOICE_NEWS_QUEUE);
     let (rendezvous, mut network) = match online {
@@ -179,12 +219,9 @@ pub(super) async fn run(furniture: Furniture) {
     };
     let contacts = Arc::new(store.contacts().await.unwrap_or_default());
     let blocked = Arc::new(store.blocked().await.unwrap_or_default());
-    let preferences = Arc::new(store.settings().await.unwrap_or_default());
-    if options.audio.remember {
-        let remembered = preferences.iter().filter_map(|(key, value)| AudioChoice::from_preference(key, value));
-        remembered.for_each(|choice| choice.apply_where_unsaid(&mut options.audio));
-    }
+    let people = Arc::new(store.people().await.unwrap_or_default());
     let audio_shown = Arc::new(options.audio.clone());
+    let network_shown = Arc::new(options.network.clone());
     let relay_service = RelayService::new(&options.network);
     let mut desk = Desk {
         switchboard: Switchboard::new(me.clone(), crate::call::Limits::default()),
@@ -201,9 +238,14 @@ pub(super) async fn run(furniture: Furniture) {
         next_session: 1,
         contacts,
         blocked,
-        preferences,
+        people,
+        preferences: Arc::new(preferences),
         audio_shown,
+        network_shown,
         sound: None,
+        trial: None,
+        trying_ring: false,
+        devices_are_free: sounds::nothing_is_open(),
         mic_t0: None,
         muted: false,
         talk_key: None,
@@ -257,7 +299,7 @@ impl Desk {
         every_10_s: &mut Interval,
     ) {
         let timeout = self.switchboard.poll_timeout().map(|(at, _reason)| at);
-        let timeout = timeout.into_iter().chain(self.foreign_timeout()).min();
+        let timeout = timeout.into_iter().chain(self.foreign_timeout()).chain(self.trial_timeout()).min();
         // Nothing to check, and nothing to wake up for, without a call.
         let check_at = (!self.calls.is_empty()).then_some(self.checked + CHECK_EVERY);
         tokio::select! {
@@ -272,6 +314,7 @@ impl Desk {
             () = sleep_until(timeout.unwrap_or_else(Instant::now).into()), if timeout.is_some() => {
                 self.switchboard.handle_timeout(Instant::now());
                 self.handle_foreign_timeout(Instant::now());
+                self.handle_trial_timeout(Instant::now());
             }
             () = sleep_until(check_at.unwrap_or_else(Instant::now).into()), if check_at.is_some() => {
                 self.checked = Instant::now();
@@ -305,8 +348,10 @@ impl Desk {
                 }
                 self.emit_at(now, Event::PortMapped(mapped));
             }
-            DeskInput::Sound(news) => self.handle_sound(news, now),
+            DeskInput::Sound { of, news } => self.handle_sound(of, news, now),
+            DeskInput::RingTried { command, result } => self.ring_tried(command, result),
             DeskInput::Done { command, result } => self.finish(command, result),
+            DeskInput::Exported { command, result } => self.exported(command, result),
             DeskInput::Totals(totals) => self.report_totals(totals),
             DeskInput::Checked(check) => self.emit(Event::Checked(check)),
             DeskInput::Diagnosed { asker, diagnosis } => self.diagnosed(asker, diagnosis),
@@ -398,8 +443,11 @@ impl Desk {
             deafened: self.deafened,
             contacts: self.contacts.clone(),
             blocked: self.blocked.clone(),
+            people: self.people.clone(),
             audio: self.audio_shown.clone(),
+            network_options: self.network_shown.clone(),
             preferences: self.preferences.clone(),
+            trial: self.trial.as_ref().map(|trial| trial.kind),
             network: self.network.clone(),
         }
     }
@@ -411,6 +459,7 @@ impl Desk {
             self.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());
         }
         self.drain_switchboard().await;
+        self.stop_trial();
         let goodbyes = async {
             while self.signalling.join_next().await.is_some() {}
             while self.closing.join_next().await.is_some() {}

@@ -10,7 +10,7 @@ use crate::base::CallId;
 use crate::call::{Interruption, Limits, Rejoin};
 use crate::engine::link_task::LinkJob;
 use crate::engine::session::{Dial, Opening, Progress};
-use crate::engine::{CallPhase, Event, MediaPath};
+use crate::engine::{Broken, CallPhase, Cause, Event, MediaPath};
 use crate::identity::Link;
 use crate::link::Timings;
 use crate::nat::{NetworkChange, NetworkWatch};
@@ -27,10 +27,9 @@ pub(super) fn timings() -> Timings {
     Timings { silence_after: Some(SILENCE), failed_after, ..Timings::default() }
 }
 
-/// Why a call was given up: a clause for the sentence that tells the end.
-pub(super) fn cause_of_loss(interrupted_at: Option<Instant>) -> Option<String> {
-    let waited = interrupted_at?.elapsed().as_secs();
-    Some(format!("nothing got through between the two of you for {waited} s, directly or through any super-peer"))
+/// Why a call was given up.
+pub(super) fn cause_of_loss(interrupted: Option<(Instant, Broken)>) -> Option<Cause> {
+    interrupted.map(|(since, _)| Cause::Silence { seconds: since.elapsed().as_secs() })
 }
 
 impl Desk {
@@ -70,13 +69,13 @@ impl Desk {
         live.signalling_is_over = false;
         let relayed = live.path.as_ref().is_some_and(MediaPath::is_relayed);
         let (reason, since) = match why {
-            Interruption::Silence if relayed => ("nothing comes through the relay any more", SILENCE),
-            Interruption::Silence => ("no sound arrives any more", SILENCE),
-            Interruption::WeMoved => ("this device is in another network now", Duration::ZERO),
-            Interruption::TheyMoved => ("the other side is in another network now", Duration::ZERO),
+            Interruption::Silence if relayed => (Broken::RelaySilent, SILENCE),
+            Interruption::Silence => (Broken::Silent, SILENCE),
+            Interruption::WeMoved => (Broken::WeMoved, Duration::ZERO),
+            Interruption::TheyMoved => (Broken::TheyMoved, Duration::ZERO),
         };
-        live.interrupted_at = now.checked_sub(since);
-        self.emit_at(now, Event::Reconnecting { call, reason: reason.to_owned() });
+        live.interrupted = Some((now.checked_sub(since).unwrap_or(now), reason));
+        self.emit_at(now, Event::Reconnecting { call, reason });
     }
 
     /// Looks for the peer of a running call.

@@ -111,7 +111,7 @@ async fn servers(patient: &Patient) -> Vec<SocketAddr> {
         deadline = deadline.min(Instant::now() + SECOND_ANSWER);
     }
     if found.is_empty() {
-        found = relaying::addresses_of(network.public_stun.clone()).await;
+        found = relaying::addresses_of(network.stun_of_others().to_vec()).await;
     }
     found
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Check, CheckKind, Reach, Verdict};
+use super::{Check, CheckKind, Finding, Reach, Verdict};
 use crate::nat::{Filtering, LikelyPath, MappedPort, Mapping, MappingError, NatKind, NatReport, Seen, likely_path};
 
 /// Super-peers that hold a place for us: when one goes, another still rings us.
@@ -33,13 +33,17 @@ pub(super) struct SoundFacts {
     pub ring: Result<(), String>,
 }
 
-fn check(what: CheckKind, verdict: Verdict, finding: impl Into<String>) -> Check {
-    Check { what, verdict, finding: finding.into(), remedy: None }
+fn check(what: CheckKind, verdict: Verdict, code: Finding, finding: impl Into<String>) -> Check {
+    Check { what, verdict, code, facts: Vec::new(), finding: finding.into(), remedy: None }
 }
 
 impl Check {
     fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
+    }
+
+    fn facts<const N: usize>(self, facts: [String; N]) -> Self {
+        Self { facts: facts.into(), ..self }
     }
 }
 
@@ -49,49 +53,59 @@ fn count(number: u32, noun: &str) -> String {
 }
 
 pub(super) fn dht(presence: &Presence) -> Check {
-    let of = |verdict, finding| check(CheckKind::Dht, verdict, finding);
+    let of = |verdict, code, finding| check(CheckKind::Dht, verdict, code, finding);
     match *presence {
         Presence { acks: acks @ 1.., took, .. } => {
             let keeps = if acks == 1 { "keeps" } else { "keep" };
-            of(Verdict::Fine, format!("{} {keeps} your presence (after {} ms)", count(acks, "node"), took.as_millis()))
+            let finding = format!("{} {keeps} your presence (after {} ms)", count(acks, "node"), took.as_millis());
+            of(Verdict::Fine, Finding::PresenceKept, finding).facts([acks.to_string()])
         }
         Presence { connections: 0, isolated: true, .. } => {
-            of(Verdict::Problem, "no node answers on this machine".into())
+            of(Verdict::Problem, Finding::NobodyAnswers, "no node answers on this machine".into())
                 .remedy("with --isolated name one on loopback with --bootstrap")
         }
-        Presence { connections: 0, .. } => of(Verdict::Problem, "no node of the network answers".into())
-            .remedy("check your internet connection, or name a node with --bootstrap"),
+        Presence { connections: 0, .. } => {
+            of(Verdict::Problem, Finding::NobodyAnswers, "no node of the network answers".into())
+                .remedy("check your internet connection, or name a node with --bootstrap")
+        }
         Presence { connections, callable: false, .. } => {
-            of(Verdict::Fine, format!("connected to {}", count(connections, "node")))
+            let finding = format!("connected to {}", count(connections, "node"));
+            of(Verdict::Fine, Finding::Connected, finding).facts([connections.to_string()])
         }
         Presence { connections, .. } => {
-            of(Verdict::Problem, format!("{} connected, but none keeps your presence", count(connections, "node")))
-                .remedy("try again in a minute")
+            let finding = format!("{} connected, but none keeps your presence", count(connections, "node"));
+            of(Verdict::Problem, Finding::PresenceNotKept, finding).remedy("try again in a minute")
         }
     }
 }
 
 pub(super) fn super_peers(presence: &Presence) -> Check {
-    let of = |verdict, finding| check(CheckKind::SuperPeers, verdict, finding);
+    let of = |verdict, code, finding| check(CheckKind::SuperPeers, verdict, code, finding);
     match *presence {
-        Presence { is_super_peer: true, .. } => of(Verdict::Fine, "not needed: this machine is one".into()),
-        Presence { super_peers: 0, acks: 1.., .. } => {
-            of(Verdict::Warning, "none holds a place for you; you are rung at your own address".into())
+        Presence { is_super_peer: true, .. } => {
+            of(Verdict::Fine, Finding::IsSuperPeer, "not needed: this machine is one".into())
         }
-        Presence { super_peers: 0, .. } => of(Verdict::Problem, "none found".into()).remedy(
+        Presence { super_peers: 0, acks: 1.., .. } => {
+            let finding = "none holds a place for you; you are rung at your own address".into();
+            of(Verdict::Warning, Finding::RungAtOwnAddress, finding)
+        }
+        Presence { super_peers: 0, .. } => of(Verdict::Problem, Finding::NoSuperPeer, "none found".into()).remedy(
             "calls are rung through them; name one with --bootstrap, or run `twocans node` on a public machine",
         ),
         Presence { super_peers, .. } if super_peers < ENOUGH_SUPER_PEERS => {
-            of(Verdict::Warning, "only 1 holds a place for you; while it is away nobody can ring".into())
-                .remedy("name another with --bootstrap")
+            let finding = "only 1 holds a place for you; while it is away nobody can ring".into();
+            of(Verdict::Warning, Finding::OneSuperPeer, finding).remedy("name another with --bootstrap")
         }
-        Presence { super_peers, .. } => of(Verdict::Fine, format!("{super_peers} hold a place for you")),
+        Presence { super_peers, .. } => {
+            of(Verdict::Fine, Finding::SuperPeers, format!("{super_peers} hold a place for you"))
+                .facts([super_peers.to_string()])
+        }
     }
 }
 
 /// The same words wherever nobody was there to ask.
 fn no_server(what: CheckKind) -> Check {
-    check(what, Verdict::Unknown, "not known: there is nobody to ask")
+    check(what, Verdict::Unknown, Finding::NobodyToAsk, "not known: there is nobody to ask")
         .remedy("a super-peer can tell; or name a STUN server with --stun HOST:PORT")
 }
 
@@ -100,19 +114,22 @@ fn nobody_answered(what: CheckKind, report: &NatReport) -> Check {
     if report.servers == 0 {
         no_server(what)
     } else {
-        check(what, Verdict::Unknown, "not known: no STUN server answers")
+        check(what, Verdict::Unknown, Finding::NoStunAnswer, "not known: no STUN server answers")
     }
 }
 
 pub(super) fn udp(report: &NatReport) -> Check {
-    let of = |verdict, finding| check(CheckKind::Udp, verdict, finding);
+    let of = |verdict, code, finding| check(CheckKind::Udp, verdict, code, finding);
     match report.udp_blocked {
-        Some(false) => of(Verdict::Fine, "gets through".to_owned()),
-        Some(true) => of(Verdict::Problem, "blocked; only TCP gets out".to_owned())
+        Some(false) => of(Verdict::Fine, Finding::UdpPasses, "gets through".to_owned()),
+        Some(true) => of(Verdict::Problem, Finding::UdpBlocked, "blocked; only TCP gets out".to_owned())
             .remedy("ask whoever runs this network to let UDP out; until then calls need a relay over TCP"),
         None if report.servers == 0 => no_server(CheckKind::Udp),
-        None => of(Verdict::Warning, format!("none of the STUN servers answers ({} asked)", report.servers))
-            .remedy("check your internet connection, or name another server with --stun HOST:PORT"),
+        None => {
+            let finding = format!("none of the STUN servers answers ({} asked)", report.servers);
+            of(Verdict::Warning, Finding::NoStunAnswer, finding)
+                .remedy("check your internet connection, or name another server with --stun HOST:PORT")
+        }
     }
 }
 
@@ -121,39 +138,54 @@ pub(super) fn public_address(report: &NatReport) -> Check {
     if addresses.is_empty() {
         return nobody_answered(CheckKind::PublicAddress, report);
     }
-    let own = if report.families().any(Seen::is_translated) { "" } else { ", this machine's own" };
-    check(CheckKind::PublicAddress, Verdict::Fine, format!("{}{own}", addresses.join(" and ")))
+    let (code, own) = match report.families().any(Seen::is_translated) {
+        true => (Finding::RoutersAddress, ""),
+        false => (Finding::OwnAddress, ", this machine's own"),
+    };
+    let finding = format!("{}{own}", addresses.join(" and "));
+    check(CheckKind::PublicAddress, Verdict::Fine, code, finding).facts([addresses.join(", ")])
 }
 
 pub(super) fn nat(report: &NatReport) -> Check {
     // NAT is a matter of IPv4; a firewall may be one of either.
     let Some(seen) = report.families().next() else { return nobody_answered(CheckKind::Nat, report) };
-    let of = |verdict, finding: &str| {
+    let of = |verdict, code, finding: &str| {
         let facts = behaviour(seen);
         let facts = if facts.is_empty() { facts } else { format!(" ({facts})") };
-        check(CheckKind::Nat, verdict, format!("{finding}{facts}"))
+        check(CheckKind::Nat, verdict, code, format!("{finding}{facts}"))
     };
     match seen.kind() {
-        NatKind::Open => of(Verdict::Fine, "none: everybody can reach this machine directly"),
+        NatKind::Open => of(Verdict::Fine, Finding::Open, "none: everybody can reach this machine directly"),
         NatKind::Firewall => {
-            of(Verdict::Fine, "none, but a firewall that lets answers in; calls go directly to most networks")
+            let finding = "none, but a firewall that lets answers in; calls go directly to most networks";
+            of(Verdict::Fine, Finding::DirectToMost, finding)
         }
-        NatKind::Untranslated => of(Verdict::Fine, "none; whether there is a firewall is not known"),
-        NatKind::FullCone => of(Verdict::Fine, "full cone: calls go directly to almost every network"),
+        NatKind::Untranslated => {
+            of(Verdict::Fine, Finding::NoRouterInBetween, "none; whether there is a firewall is not known")
+        }
+        NatKind::FullCone => {
+            of(Verdict::Fine, Finding::DirectToMost, "full cone: calls go directly to almost every network")
+        }
         NatKind::AddressRestricted => {
-            of(Verdict::Fine, "address restricted: calls go directly to almost every network")
+            of(Verdict::Fine, Finding::DirectToMost, "address restricted: calls go directly to almost every network")
         }
         NatKind::PortRestricted => of(
             Verdict::Fine,
+            Finding::DirectToMost,
             "port restricted, as most homes: calls go directly to every network that is not symmetric",
         ),
-        NatKind::Cone => of(Verdict::Fine, "the kind that lets calls go directly to most networks"),
+        NatKind::Cone => {
+            of(Verdict::Fine, Finding::DirectToMost, "the kind that lets calls go directly to most networks")
+        }
         NatKind::Symmetric => {
-            of(Verdict::Warning, "symmetric: calls go directly only to open networks, else through a relay")
+            let finding = "symmetric: calls go directly only to open networks, else through a relay";
+            of(Verdict::Warning, Finding::DirectToFew, finding)
                 .remedy("forward a UDP port to this machine in the router and set it with --media-port, or use IPv6")
         }
-        NatKind::Unclear => of(Verdict::Unknown, "there is one; a single server cannot tell its kind")
-            .remedy("name a second one with --stun"),
+        NatKind::Unclear => {
+            of(Verdict::Unknown, Finding::RouterOfSomeKind, "there is one; a single server cannot tell its kind")
+                .remedy("name a second one with --stun")
+        }
     }
 }
 
@@ -188,36 +220,41 @@ fn filtering_name(filtering: Filtering) -> &'static str {
 }
 
 pub(super) fn ipv6(report: &NatReport, has_address: bool, isolated: bool) -> Check {
-    let of = |verdict, finding: &str| check(CheckKind::Ipv6, verdict, finding);
+    let of = |verdict, code, finding: &str| check(CheckKind::Ipv6, verdict, code, finding);
     match &report.ipv6 {
-        Some(_) => of(Verdict::Fine, "works"),
-        None if isolated => of(Verdict::Unknown, "not looked at: --isolated keeps to this machine"),
-        None if has_address => {
-            of(Verdict::Unknown, "this machine has an address, but no server to try it with has answered")
+        Some(_) => of(Verdict::Fine, Finding::Ipv6Works, "works"),
+        None if isolated => {
+            of(Verdict::Unknown, Finding::NotLookedAt, "not looked at: --isolated keeps to this machine")
         }
-        None => of(Verdict::Fine, "none here; IPv4 is enough"),
+        None if has_address => {
+            let finding = "this machine has an address, but no server to try it with has answered";
+            of(Verdict::Unknown, Finding::Ipv6Untried, finding)
+        }
+        None => of(Verdict::Fine, Finding::NoIpv6, "none here; IPv4 is enough"),
     }
 }
 
 /// `tried`: what came of asking the router for a port; `None`: it was not asked.
 pub(super) fn port_mapping(report: &NatReport, tried: Option<Result<MappedPort, MappingError>>) -> Check {
-    let of = |verdict, finding: String| check(CheckKind::PortMapping, verdict, finding);
+    let of = |verdict, code, finding: String| check(CheckKind::PortMapping, verdict, code, finding);
     match tried {
         _ if report.families().next().is_some_and(|seen| !seen.is_translated()) => {
-            of(Verdict::Fine, "not needed without a NAT".to_owned())
+            of(Verdict::Fine, Finding::MappingNotNeeded, "not needed without a NAT".to_owned())
         }
-        None => of(Verdict::Unknown, "not tried".to_owned()),
+        None => of(Verdict::Unknown, Finding::NotLookedAt, "not tried".to_owned()),
         Some(Ok(MappedPort { external, by, .. })) if is_inside(*external.ip()) => {
             let finding =
                 format!("the router opens ports ({by}), but sits behind another NAT itself ({})", external.ip());
-            of(Verdict::Warning, finding)
+            of(Verdict::Warning, Finding::MappingBehindAnother, finding)
         }
         Some(Ok(MappedPort { external, by, .. })) => {
-            of(Verdict::Fine, format!("the router opens ports when asked ({by}), at {}", external.ip()))
+            let finding = format!("the router opens ports when asked ({by}), at {}", external.ip());
+            of(Verdict::Fine, Finding::MappingWorks, finding)
         }
         Some(Err(why)) => {
             let finding = format!("none: {why} (UPnP, NAT-PMP, PCP)");
-            of(Verdict::Unknown, finding).remedy("only super-peers need it; most routers have a switch for UPnP")
+            of(Verdict::Unknown, Finding::NoMapping, finding)
+                .remedy("only super-peers need it; most routers have a switch for UPnP")
         }
     }
 }
@@ -230,21 +267,23 @@ fn is_inside(ip: Ipv4Addr) -> bool {
 
 /// `None`: looking for them has failed altogether.
 pub(super) fn devices(facts: Option<&SoundFacts>) -> Check {
-    let of = |verdict, finding| check(CheckKind::Devices, verdict, finding);
+    let of = |verdict, code, finding| check(CheckKind::Devices, verdict, code, finding);
     let Some(SoundFacts { microphone, speaker, ring }) = facts else {
-        return of(Verdict::Unknown, "could not be looked at".to_owned());
+        return of(Verdict::Unknown, Finding::NotLookedAt, "could not be looked at".to_owned());
     };
     match (microphone, speaker, ring) {
         (Err(why), _, _) | (_, Err(why), _) => {
             let (finding, remedy) = parted(why);
-            Check { remedy, ..of(Verdict::Problem, finding) }
+            Check { remedy, ..of(Verdict::Problem, Finding::DeviceFails, finding.clone()).facts([finding]) }
         }
         (Ok(_), Ok(_), Err(why)) => {
             let (finding, remedy) = parted(why);
-            Check { remedy, ..of(Verdict::Warning, format!("you would not hear it ring: {finding}")) }
+            let heard = of(Verdict::Warning, Finding::RingFails, format!("you would not hear it ring: {finding}"));
+            Check { remedy, ..heard.facts([finding]) }
         }
         (Ok(microphone), Ok(speaker), Ok(())) => {
-            of(Verdict::Fine, format!("microphone {microphone}, speaker {speaker}"))
+            of(Verdict::Fine, Finding::DevicesWork, format!("microphone {microphone}, speaker {speaker}"))
+                .facts([microphone.clone(), speaker.clone()])
         }
     }
 }
@@ -259,20 +298,24 @@ fn parted(why: &str) -> (String, Option<String>) {
 
 /// `None`: not listened; the inner `None`: it opens, but delivers nothing.
 pub(super) fn microphone(level: Option<Result<Option<f32>, String>>, in_call: bool) -> Check {
-    let of = |verdict, finding| check(CheckKind::MicrophoneLevel, verdict, finding);
+    let of = |verdict, code, finding| check(CheckKind::MicrophoneLevel, verdict, code, finding);
     const OTHER: &str = "check that it is not muted, or choose another with --mic (see `twocans devices`)";
     match level {
-        None if in_call => of(Verdict::Unknown, "not listened to: it is in use by a call".to_owned()),
-        None => of(Verdict::Unknown, "not listened to".to_owned()),
+        None if in_call => {
+            of(Verdict::Unknown, Finding::MicrophoneInCall, "not listened to: it is in use by a call".to_owned())
+        }
+        None => of(Verdict::Unknown, Finding::NotLookedAt, "not listened to".to_owned()),
         Some(Err(why)) => {
             let (finding, remedy) = parted(&why);
-            Check { remedy, ..of(Verdict::Problem, finding) }
+            Check { remedy, ..of(Verdict::Problem, Finding::DeviceFails, finding.clone()).facts([finding]) }
         }
-        Some(Ok(None)) => of(Verdict::Problem, "it opens, but delivers no sound".to_owned()).remedy(OTHER),
+        Some(Ok(None)) => {
+            of(Verdict::Problem, Finding::MicrophoneSilent, "it opens, but delivers no sound".to_owned()).remedy(OTHER)
+        }
         Some(Ok(Some(dbfs))) if dbfs < SILENT_DBFS => {
-            of(Verdict::Warning, format!("silent ({dbfs:.0} dBFS)")).remedy(OTHER)
+            of(Verdict::Warning, Finding::MicrophoneSilent, format!("silent ({dbfs:.0} dBFS)")).remedy(OTHER)
         }
-        Some(Ok(Some(dbfs))) => of(Verdict::Fine, format!("{dbfs:.0} dBFS")),
+        Some(Ok(Some(dbfs))) => of(Verdict::Fine, Finding::MicrophoneHears, format!("{dbfs:.0} dBFS")),
     }
 }
 

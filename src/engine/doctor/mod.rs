@@ -12,6 +12,7 @@ use super::CommandId;
 use crate::control::Ask;
 use crate::nat::NatReport;
 
+pub use cause::Cause;
 pub(super) use cause::{Gathered, cause_of_failure};
 pub(super) use examine::{Patient, examine};
 
@@ -27,10 +28,63 @@ pub(super) enum Asker {
 pub struct Check {
     pub what: CheckKind,
     pub verdict: Verdict,
-    /// What was found, as a sentence without capital and full stop.
+    /// What was found, for a front end that has its own words for it.
+    pub code: Finding,
+    /// What those words fill in; see [`Finding`].
+    pub facts: Vec<String>,
+    /// What was found, in a terminal's words: a sentence without capital and full stop.
     pub finding: String,
-    /// What to do about it.
+    /// What to do about it, in a terminal's words.
     pub remedy: Option<String>,
+}
+
+/// What a check can find, and the facts that go with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Finding {
+    /// Nodes that keep our presence.
+    PresenceKept,
+    PresenceNotKept,
+    /// Nodes that are connected, where nobody is to call us.
+    Connected,
+    NobodyAnswers,
+    IsSuperPeer,
+    RungAtOwnAddress,
+    NoSuperPeer,
+    OneSuperPeer,
+    /// How many.
+    SuperPeers,
+    NobodyToAsk,
+    NoStunAnswer,
+    UdpPasses,
+    UdpBlocked,
+    /// The addresses.
+    OwnAddress,
+    /// The addresses.
+    RoutersAddress,
+    /// Nothing stands between this machine and the others.
+    Open,
+    NoRouterInBetween,
+    DirectToMost,
+    /// A symmetric NAT.
+    DirectToFew,
+    RouterOfSomeKind,
+    Ipv6Works,
+    Ipv6Untried,
+    NoIpv6,
+    MappingNotNeeded,
+    MappingWorks,
+    MappingBehindAnother,
+    NoMapping,
+    /// Microphone and speaker.
+    DevicesWork,
+    /// What is wrong.
+    DeviceFails,
+    /// What is wrong.
+    RingFails,
+    MicrophoneHears,
+    MicrophoneSilent,
+    MicrophoneInCall,
+    NotLookedAt,
 }
 
 /// What is looked at, in the order in which people read it.

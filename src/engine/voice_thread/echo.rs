@@ -1,10 +1,10 @@
-//! Plays back what was heard, a second later: the echo test.
+//! Gives back what was heard, a second later: the echo peer, and trying microphone and speaker alone.
 
 use std::collections::VecDeque;
 
 use crate::base::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
-/// What was heard, on its way back into the microphone.
+/// What was heard, on its way back.
 pub struct EchoLine {
     samples: VecDeque<f32>,
     began: bool,

@@ -22,7 +22,7 @@ use crate::audio::Wake;
 use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, PayloadKind};
 use crate::link::Link;
 use crate::voice::{
-    Apm, Encoder, LevelMeter, Mixer, MutedTalk, Operation, Packetizer, Protection, Receiver, ReceiverStats,
+    Apm, Encoder, Fader, LevelMeter, Mixer, MutedTalk, Operation, Packetizer, Protection, Receiver, ReceiverStats,
     RedDistances, TalkGate, VoiceActivity,
 };
 
@@ -56,8 +56,13 @@ pub(super) struct Peer {
     receiver: Receiver,
     packetizer: Packetizer,
     protection: Protection,
-    /// What this peer adds to the mix.
+    /// What this peer adds to the mix, and how loud.
     step: [f32; PLAYOUT_STEP],
+    fader: Fader,
+    /// What the samples are multiplied by while nobody holds the call.
+    gain: f32,
+    /// Neither hears the other.
+    on_hold: bool,
     heard: bool,
     /// False: nothing is sent.
     pub listens: bool,
@@ -71,9 +76,26 @@ impl Peer {
         receiver: Receiver,
         packetizer: Packetizer,
         protection: Protection,
+        gain: f32,
     ) -> Self {
         let step = [0.0; PLAYOUT_STEP];
-        Self { key, link, incoming, receiver, packetizer, protection, step, heard: false, listens: true }
+        let fader = Fader::new(gain);
+        let (on_hold, heard, listens) = (false, false, true);
+        Self { key, link, incoming, receiver, packetizer, protection, step, fader, gain, on_hold, heard, listens }
+    }
+
+    pub fn set_on_hold(&mut self, on_hold: bool) {
+        self.on_hold = on_hold;
+        self.fade();
+    }
+
+    fn set_gain(&mut self, gain: f32) {
+        self.gain = gain;
+        self.fade();
+    }
+
+    fn fade(&mut self) {
+        self.fader.fade_to(if self.on_hold { 0.0 } else { self.gain });
     }
 }
 
@@ -84,12 +106,18 @@ pub(super) enum VoiceCommand {
     RemovePeer(PeerKey),
     /// What to do about this peer's loss from now on.
     Protect(PeerKey, Protection),
+    /// What this peer's samples are multiplied by from now on.
+    SetVolume(PeerKey, f32),
+    /// From now on neither hears the other, or both do again.
+    SetOnHold(PeerKey, bool),
     /// What happens to the microphone's sound from now on.
     SetApm(Box<Apm>),
     SetMuted(bool),
     SetTransmit(Transmit),
     /// From now on what is heard is said, a second later, instead of the microphone's sound.
     Echo(Box<EchoLine>),
+    /// From now on the microphone's sound is played, too, a second later.
+    PlayBack(Box<EchoLine>),
     SetDeafened(bool),
 }
 
@@ -207,6 +235,7 @@ struct VoiceLoop {
     activity: VoiceActivity,
     muted_talk: MutedTalk,
     echo: Option<Box<EchoLine>>,
+    play_back: Option<Box<EchoLine>>,
     mic_level: LevelMeter,
     speaker_level: LevelMeter,
     levels: Arc<Levels>,
@@ -236,6 +265,7 @@ impl VoiceLoop {
             activity: VoiceActivity::new(),
             muted_talk: MutedTalk::default(),
             echo: None,
+            play_back: None,
             mic_level: LevelMeter::new(),
             speaker_level: LevelMeter::new(),
             levels,
@@ -283,10 +313,21 @@ impl VoiceLoop {
                 self.follow_protection();
             }
             VoiceCommand::Protect(key, protection) => {
-                if let Some(peer) = self.peers.iter_mut().find(|peer| peer.key == key) {
+                if let Some(peer) = self.peer(key) {
                     peer.protection = protection;
                     self.follow_protection();
                 }
+            }
+            VoiceCommand::SetVolume(key, gain) => {
+                if let Some(peer) = self.peer(key) {
+                    peer.set_gain(gain);
+                }
+            }
+            VoiceCommand::SetOnHold(key, on_hold) => {
+                if let Some(peer) = self.peer(key) {
+                    peer.set_on_hold(on_hold);
+                }
+                self.muted_talk.reset();
             }
             VoiceCommand::RemovePeer(key) => {
                 if let Some(at) = self.peers.iter().position(|peer| peer.key == key) {
@@ -305,8 +346,13 @@ impl VoiceLoop {
             }
             VoiceCommand::SetTransmit(transmit) => self.transmit = transmit,
             VoiceCommand::Echo(line) => self.echo = Some(line),
+            VoiceCommand::PlayBack(line) => self.play_back = Some(line),
             VoiceCommand::SetDeafened(deafened) => self.deafened = deafened,
         }
+    }
+
+    fn peer(&mut self, key: PeerKey) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|peer| peer.key == key).map(Box::as_mut)
     }
 
     /// One encoder serves all peers: it does what the one with the worst path needs. Copies are each link's own.
@@ -350,6 +396,9 @@ impl VoiceLoop {
     /// Microphone → 10 ms frames → echo, noise, gain → one Opus packet → every link.
     fn capture(&mut self) {
         let Some(mut microphone) = self.microphone.take() else { return };
+        // As when muted, they get silence. Who waits while others talk gets nothing: there is one encoder, and links keep
+        // themselves alive.
+        let all_wait = !self.peers.is_empty() && self.peers.iter().all(|peer| peer.on_hold);
         let mut frame: Frame = [0.0; FRAME_SAMPLES];
         loop {
             // Processing, detector and gate work on whole frames.
@@ -363,13 +412,20 @@ impl VoiceLoop {
             }
             self.apm.process_capture(&mut frame);
             self.mic_level.push(&frame[..piece]);
-            self.gate(&mut frame);
+            if all_wait {
+                frame.fill(0.0);
+            } else {
+                self.gate(&mut frame);
+            }
+            if let Some(line) = &mut self.play_back {
+                line.hear(&frame[..piece]);
+            }
             if self.peers.is_empty() {
                 continue;
             }
             // Encoding fails only on a broken encoder state; the next frame starts anew.
             let Ok(Some(encoded)) = self.encoder.encode(&frame[..piece]) else { continue };
-            for peer in self.peers.iter_mut().filter(|peer| peer.listens) {
+            for peer in self.peers.iter_mut().filter(|peer| peer.listens && (all_wait || !peer.on_hold)) {
                 let packet = peer.packetizer.packetize(&encoded);
                 // A full link queue is counted by the link and shown as loss by the other side's report.
                 peer.link.send(packet);
@@ -422,14 +478,21 @@ impl VoiceLoop {
                 peer.receiver.insert_packet(packet);
             }
             let operation = peer.receiver.get_audio(now, &mut peer.step);
+            peer.fader.process(&mut peer.step);
             if !peer.heard && is_decoded(operation) {
                 peer.heard = true;
                 // The desk reads its queue faster than people can join.
                 let _ = self.news.try_send(VoiceNews::FirstAudio { key: peer.key, at: now });
             }
         }
+        let back = self.play_back.as_mut().map(|line| {
+            let mut back = [0.0; PLAYOUT_STEP];
+            line.say(&mut back);
+            back
+        });
+        let voices = self.peers.iter().map(|peer| &peer.step).chain(&back);
         let mut mixed = [0.0; PLAYOUT_STEP];
-        self.mixer.mix(self.peers.iter().map(|peer| (&peer.step[..], 1.0)), &mut mixed);
+        self.mixer.mix(voices.map(|voice| (&voice[..], 1.0)), &mut mixed);
         if self.deafened {
             mixed.fill(0.0);
         }

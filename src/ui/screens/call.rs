@@ -1,13 +1,15 @@
 //! A call in whatever state it is, with its controls.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, RichText, Sense, Stroke, Ui, vec2};
+use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, RichText, Sense, Slider, Stroke, Ui, WidgetInfo, vec2};
 use lucide_icons::Icon;
 
+use super::conversation::notice;
 use super::quality::quality;
 
-use crate::engine::{CallPhase, CommandKind, EndReason, Levels, Snapshot, SnapshotCall};
+use crate::base::Person;
+use crate::engine::{CallPhase, CommandKind, EndReason, Levels, Snapshot, SnapshotCall, Volume};
 use crate::ui::app::App;
 use crate::ui::theme::{Type, palette, space};
 use crate::ui::widgets::{
@@ -17,6 +19,8 @@ use crate::ui::words;
 
 /// The quality card has room beside the portrait from this width on.
 const ROOM_FOR_QUALITY: f32 = 640.0;
+/// Width of a meter with its name.
+const METERS: f32 = 290.0;
 
 pub fn call(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Instant) {
     let clear = || Frame::new().inner_margin(Margin::symmetric(20, 0));
@@ -30,6 +34,7 @@ pub fn call(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at:
             Panel::right("call quality").exact_size(236.0).resizable(false).show_separator_line(false).frame(frame);
         aside.show(ui, |ui| quality(app, ui, call));
     }
+    notice(app, ui);
     ui.with_layout(Layout::top_down(Align::Center), |ui| portrait(app, ui, now, call, at));
 }
 
@@ -61,11 +66,15 @@ fn facts(app: &mut App, ui: &mut Ui, call: &SnapshotCall) {
         }
         let Some(path) = &call.path else { return };
         pill(ui, Some(Icon::Lock), words::ENCRYPTED, palette.success, palette.success_weak);
-        pill(ui, Some(Icon::Route), &words::path(path), palette.text2, palette.chip);
+        let route = pill(ui, Some(Icon::Route), words::path(path), palette.text2, palette.chip);
+        route.on_hover_text(if path.is_relayed() { words::SEEN_BY_RELAY } else { words::SEEN_BY_THEM }.text());
         if let Some((text, worry)) = call.stats.as_ref().and_then(words::quality) {
             let (ink, fill) =
                 if worry { (palette.warn, palette.warn_weak) } else { (palette.success, palette.success_weak) };
             pill(ui, Some(Icon::Signal), &text, ink, fill);
+        }
+        if call.peer_held {
+            pill(ui, Some(Icon::Pause), words::THEY_HOLD, palette.warn, palette.warn_weak);
         }
         if call.peer_muted {
             pill(ui, Some(Icon::MicOff), words::THEY_ARE_MUTED, palette.text2, palette.chip);
@@ -73,7 +82,7 @@ fn facts(app: &mut App, ui: &mut Ui, call: &SnapshotCall) {
     });
 }
 
-fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Instant) {
+fn portrait(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Instant) {
     let palette = palette(ui.ctx());
     let name = call.peer_name();
     let connected = call.phase == CallPhase::Connected;
@@ -97,24 +106,66 @@ fn portrait(app: &App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at: Ins
     if let Some(since) = call.connected_at {
         timer(ui, &words::timer(at.saturating_duration_since(since)), Type::Heading, palette.text2);
     }
-    let state = words::phase(call.phase, call.side);
-    if !state.is_empty() {
+    if let Some(state) = words::phase(call.phase, call.side) {
         label(ui, state, Type::Body, if call.phase == CallPhase::Reconnecting { palette.warn } else { palette.text2 });
+    }
+    if call.held && connected {
+        label(ui, words::ON_HOLD, Type::Body, palette.warn);
+    }
+    if let Some((since, why)) = call.interrupted {
+        let reason = words::interrupted(why, at.saturating_duration_since(since));
+        label(ui, reason, Type::Small, palette.text2);
+        ui.ctx().request_repaint_after(Duration::from_secs(1));
     }
     if connected {
         ui.add_space(space::L);
-        meters(ui, now.muted || now.deafened, app.levels());
+        meters(ui, now.muted || now.deafened || call.held, app.levels());
+        if let Some(person) = call.peer {
+            volume(app, ui, now, person);
+        }
     }
     if !app.safety_words.is_empty() {
         ui.add_space(space::L);
         label(ui, words::SAFETY_WORDS, Type::Caption, palette.text3);
         let words = RichText::new(&app.safety_words).font(Type::Small.font()).color(palette.text2);
         ui.add(Label::new(words).wrap().halign(Align::Center));
+        if let Some(person) = call.peer {
+            verification(app, ui, now, person);
+        }
+    }
+}
+
+/// How loud this person is played.
+fn volume(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person) {
+    let palette = palette(ui.ctx());
+    let mut percent = now.person(person).volume.percent();
+    ui.allocate_ui_with_layout(vec2(METERS, 24.0), Layout::left_to_right(Align::Center), |ui| {
+        let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
+        paint_icon(ui.painter(), rect.center(), Icon::SlidersHorizontal, 15.0, palette.text2);
+        let (rect, _) = ui.allocate_exact_size(vec2(44.0, 18.0), Sense::hover());
+        let left = eframe::egui::Align2::LEFT_CENTER;
+        ui.painter().text(rect.left_center(), left, words::VOLUME, Type::Small.font(), palette.text2);
+        ui.spacing_mut().slider_width = 152.0;
+        let slider = Slider::new(&mut percent, 0..=Volume::MAX.percent()).suffix(" %").step_by(5.0);
+        let slider = ui.add(slider);
+        slider.widget_info(|| WidgetInfo::slider(true, f64::from(percent), words::VOLUME.text()));
+        if slider.changed() {
+            app.send(CommandKind::SetVolume { person, volume: Volume::from_percent(percent) });
+        }
+    });
+}
+
+/// Whether the words were compared, once and for all calls with this person.
+fn verification(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person) {
+    let palette = palette(ui.ctx());
+    if now.person(person).verified_unix_s.is_some() {
+        pill(ui, Some(Icon::ShieldCheck), words::VERIFIED, palette.success, palette.success_weak);
+    } else if button(ui, Some(Icon::ShieldCheck), words::WORDS_MATCH, Kind::Ghost).clicked() {
+        app.send(CommandKind::SetVerified { person, verified: true });
     }
 }
 
 fn meters(ui: &mut Ui, muted: bool, levels: &Levels) {
-    const WIDTH: f32 = 290.0;
     let palette = palette(ui.ctx());
     let own = if muted { (Icon::MicOff, palette.danger) } else { (Icon::Mic, palette.text2) };
     let rows = [
@@ -122,7 +173,7 @@ fn meters(ui: &mut Ui, muted: bool, levels: &Levels) {
         (words::YOU, own, Some(levels.mic_dbfs()).filter(|_| !muted)),
     ];
     for (name, (icon, ink), level) in rows {
-        ui.allocate_ui_with_layout(vec2(WIDTH, 20.0), Layout::left_to_right(Align::Center), |ui| {
+        ui.allocate_ui_with_layout(vec2(METERS, 20.0), Layout::left_to_right(Align::Center), |ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
             paint_icon(ui.painter(), rect.center(), icon, 15.0, ink);
             let (rect, _) = ui.allocate_exact_size(vec2(44.0, 18.0), Sense::hover());
@@ -135,7 +186,7 @@ fn meters(ui: &mut Ui, muted: bool, levels: &Levels) {
 
 fn controls(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall) {
     let talking = call.connected_at.is_some();
-    let count = if talking { 3.0 } else { 1.0 };
+    let count = if talking { 4.0 } else { 1.0 };
     ui.add_space(space::M);
     ui.horizontal(|ui| {
         let gap = if talking { space::XL } else { 0.0 };
@@ -150,6 +201,11 @@ fn controls(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall) {
             let (name, kind) = if now.deafened { (words::UNDEAFEN, Kind::On) } else { (words::DEAFEN, Kind::Soft) };
             if call_control(ui, Icon::Volume2, name, kind).clicked() {
                 app.send(CommandKind::SetDeafened { deafened: !now.deafened });
+            }
+            let (icon, name, kind) =
+                if call.held { (Icon::Play, words::UNHOLD, Kind::On) } else { (Icon::Pause, words::HOLD, Kind::Soft) };
+            if call_control(ui, icon, name, kind).clicked() {
+                app.send(CommandKind::SetHeld { call: call.call, held: !call.held });
             }
             ui.add_space(space::XL);
         }

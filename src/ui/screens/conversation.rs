@@ -6,11 +6,11 @@ use lucide_icons::Icon;
 use super::people::icon_of;
 use super::sheet::suggested_name;
 use crate::base::Person;
-use crate::engine::{CommandKind, Snapshot};
-use crate::ui::app::{App, Sheet};
+use crate::engine::{CommandKind, Route, Snapshot};
+use crate::ui::app::{App, Notice, Offer, Sheet};
 use crate::ui::theme::{Type, palette, radius, space};
 use crate::ui::view::{Clock, Line, Row, days};
-use crate::ui::widgets::{Kind, button, emptiness, icon_button, label, paint_avatar, pill};
+use crate::ui::widgets::{Kind, button, emptiness, icon_button, label, line, paint_avatar, pill};
 use crate::ui::words;
 
 pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, back: bool) {
@@ -22,7 +22,7 @@ pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, 
     app.look_at(person);
     let frame = Frame::new().inner_margin(Margin::symmetric(20, 0));
     let panel = Panel::top("conversation header").exact_size(64.0).resizable(false).frame(frame);
-    panel.show(ui, |ui| ui.horizontal_centered(|ui| header(app, ui, &row, back)));
+    panel.show(ui, |ui| ui.horizontal_centered(|ui| header(app, ui, now, &row, back)));
     notice(app, ui);
     let clock = Clock::now();
     let days = days(&app.history, person, &clock);
@@ -45,7 +45,7 @@ pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, 
     });
 }
 
-fn header(app: &mut App, ui: &mut Ui, row: &Row, back: bool) {
+fn header(app: &mut App, ui: &mut Ui, now: &Snapshot, row: &Row, back: bool) {
     let palette = palette(ui.ctx());
     if back && icon_button(ui, Icon::ArrowLeft, words::BACK, 36.0).clicked() {
         app.choose(None);
@@ -61,9 +61,11 @@ fn header(app: &mut App, ui: &mut Ui, row: &Row, back: bool) {
         Some(false) => (words::OFFLINE, palette.text2),
         None => (words::LOOKING, palette.text2),
     };
-    let state = if row.is_contact { state.to_owned() } else { format!("{} · {state}", words::NOT_A_CONTACT) };
+    let verified = now.person(row.person).verified_unix_s.is_some();
+    let state = if verified { format!("{} · {state}", words::VERIFIED) } else { state.to_string() };
+    let state = if row.is_contact { state } else { format!("{} · {state}", words::NOT_A_CONTACT) };
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        more(app, ui, row);
+        more(app, ui, now, row);
         if !row.is_contact && icon_button(ui, Icon::UserRoundPlus, words::ADD_CONTACT, 36.0).clicked() {
             app.sheet = Some(Sheet::Add { link: row.link.clone(), name: suggested_name(&row.link) });
         }
@@ -73,17 +75,27 @@ fn header(app: &mut App, ui: &mut Ui, row: &Row, back: bool) {
         ui.with_layout(Layout::top_down(Align::Min), |ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
             ui.add_space((ui.available_height() - 36.0).max(0.0) / 2.0);
-            ui.add(Label::new(RichText::new(&row.name).font(Type::Heading.font()).color(palette.text)).truncate());
-            ui.add(Label::new(RichText::new(state).font(Type::Small.font()).color(ink)).truncate());
+            line(ui, &row.name, Type::Heading, palette.text);
+            line(ui, &state, Type::Small, ink);
         });
     });
 }
 
-fn more(app: &mut App, ui: &mut Ui, row: &Row) {
+fn more(app: &mut App, ui: &mut Ui, now: &Snapshot, row: &Row) {
     let button = icon_button(ui, Icon::EllipsisVertical, words::MORE, 36.0);
     Popup::menu(&button).show(|ui| {
         if row.is_contact && ui.button(words::RENAME).clicked() {
             app.sheet = Some(Sheet::Rename { person: row.person, name: row.name.clone() });
+        }
+        let set = now.person(row.person);
+        let mut verified = set.verified_unix_s.is_some();
+        if ui.checkbox(&mut verified, words::VERIFIED).on_hover_text(words::VERIFIED_BODY.text()).changed() {
+            app.send(CommandKind::SetVerified { person: row.person, verified });
+        }
+        let mut detour = set.route == Route::RelayOnly;
+        if ui.checkbox(&mut detour, words::DETOUR).on_hover_text(words::DETOUR_BODY.text()).changed() {
+            let route = if detour { Route::RelayOnly } else { Route::Any };
+            app.send(CommandKind::SetRoute { person: row.person, route });
         }
         if ui.button(if row.blocked { words::UNBLOCK } else { words::BLOCK }).clicked() {
             app.send(CommandKind::SetBlocked { person: row.person, blocked: !row.blocked });
@@ -96,7 +108,7 @@ fn more(app: &mut App, ui: &mut Ui, row: &Row) {
 
 /// How the last call ended or what went wrong, until it is put away.
 pub fn notice(app: &mut App, ui: &mut Ui) {
-    let Some((text, worry)) = app.notice.clone() else { return };
+    let Some(Notice { text, worry, offer }) = app.notice.clone() else { return };
     let palette = palette(ui.ctx());
     let (ink, fill) = if worry { (palette.warn, palette.warn_weak) } else { (palette.text2, palette.chip) };
     Frame::new().inner_margin(Margin { left: 20, right: 20, top: 12, bottom: 0 }).show(ui, |ui| {
@@ -106,6 +118,17 @@ pub fn notice(app: &mut App, ui: &mut Ui) {
             ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
                 if icon_button(ui, Icon::X, words::DISMISS, 28.0).clicked() {
                     app.notice = None;
+                }
+                if let Some(offer) = offer {
+                    let (icon, name) = match offer {
+                        Offer::CallAgain(_) => (Icon::Phone, words::CALL_AGAIN),
+                        Offer::Unmute => (Icon::Mic, words::UNMUTE),
+                        Offer::OpenSettings => (Icon::Settings, words::OPEN_SETTINGS),
+                    };
+                    if button(ui, Some(icon), name, Kind::Soft).clicked() {
+                        app.notice = None;
+                        app.accept(offer);
+                    }
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     ui.add(Label::new(RichText::new(text).font(Type::Small.font()).color(ink)).wrap());

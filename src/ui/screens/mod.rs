@@ -1,5 +1,6 @@
 //! What the window shows.
 
+mod backup;
 mod call;
 mod conversation;
 mod incoming;
@@ -9,14 +10,17 @@ mod quality;
 mod rail;
 mod settings;
 mod sheet;
+mod welcome;
 mod you;
 
+pub use backup::BackupForm;
 pub use call::{call, return_to_call};
 pub use conversation::conversation;
 pub use incoming::incoming;
 pub use network::network;
 pub use people::people;
 pub use rail::rail;
-pub use settings::settings;
+pub use settings::{Drafts, settings};
 pub use sheet::sheet;
+pub use welcome::{Welcome, welcome};
 pub use you::you;

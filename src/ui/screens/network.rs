@@ -20,12 +20,12 @@ pub fn network(app: &mut App, ui: &mut Ui) {
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         inside.show(ui, |ui| {
             title(app, ui);
-            let answer = app.examination.answer.as_deref().unwrap_or(words::NETWORK_BODY);
+            let answer = app.examination.answer.unwrap_or(words::NETWORK_BODY);
             ui.add(Label::new(RichText::new(answer).font(Type::Body.font()).color(palette.text2)).wrap());
             ui.add_space(space::S);
             if app.examination.checks.is_empty() && app.examination.running.is_none() {
                 ui.add_space(space::XXL);
-                emptiness(ui, Icon::Activity, words::NOT_TESTED, "");
+                emptiness(ui, Icon::Activity, words::NOT_TESTED, words::NOT_TESTED_BODY);
             }
             for check in &app.examination.checks {
                 finding(ui, check);
@@ -75,10 +75,11 @@ fn finding(ui: &mut Ui, check: &Check) {
                 ui.set_width((ui.available_width() - ROOM_FOR_VERDICT).max(0.0));
                 ui.spacing_mut().item_spacing.y = 2.0;
                 label(ui, words::check(check.what), Type::Strong, palette.text);
-                let said = |text: &str| RichText::new(words::sentence(text)).font(Type::Small.font());
-                ui.add(Label::new(said(&check.finding).color(palette.text2)).wrap());
-                if let Some(remedy) = &check.remedy {
-                    ui.add(Label::new(said(remedy).color(palette.text)).wrap());
+                let said =
+                    |text: String, ink| Label::new(RichText::new(text).font(Type::Small.font()).color(ink)).wrap();
+                ui.add(said(words::finding(check), palette.text2)).on_hover_text(words::sentence(&check.finding));
+                if let Some(remedy) = words::remedy(check.code) {
+                    ui.add(said(remedy.into(), palette.text));
                 }
             });
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| pill(ui, Some(icon), word, ink, fill));

@@ -14,7 +14,7 @@ use crate::identity::Link;
 use crate::ui::app::{App, Section, Sheet};
 use crate::ui::theme::{Type, palette, radius, space};
 use crate::ui::view::{Clock, Outcome, Row};
-use crate::ui::widgets::{Kind, button, card, cut, emptiness, label, paint_avatar, paint_icon};
+use crate::ui::widgets::{Kind, button, card, cut, emptiness, label, line, paint_avatar, paint_icon};
 use crate::ui::words;
 
 const ROW: f32 = 62.0;
@@ -46,7 +46,7 @@ pub fn people(app: &mut App, ui: &mut Ui, now: &Snapshot, call: Option<&Snapshot
         ui.add_space(space::XXL);
         let (title, body) = match search.as_str() {
             "" => (words::NOBODY_YET, words::NOBODY_YET_BODY),
-            _ => (words::NOBODY_FOUND, ""),
+            _ => (words::NOBODY_FOUND, words::NOBODY_FOUND_BODY),
         };
         return emptiness(ui, Icon::UsersRound, title, body);
     }
@@ -68,7 +68,7 @@ fn pasted(text: &str, now: &Snapshot) -> Option<Result<Link, String>> {
     let text = text.trim();
     let meant = text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("twocans:"));
     match text.parse::<Link>() {
-        Ok(link) if Some(link.person) == now.me => Some(Err(words::OWN_LINK.to_owned())),
+        Ok(link) if Some(link.person) == now.me => Some(Err(words::OWN_LINK.into())),
         Ok(link) => Some(Ok(link)),
         Err(why) => meant.then(|| Err(words::sentence(&why.to_string()))),
     }
@@ -124,7 +124,7 @@ fn stranger(app: &mut App, ui: &mut Ui, now: &Snapshot, link: &Link) {
         ui.horizontal(|ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(32.0, 32.0), Sense::hover());
             paint_avatar(ui.painter(), rect.center(), 32.0, &shown, link.person.as_bytes(), palette.on_fill);
-            ui.add(Label::new(RichText::new(&shown).font(Type::Strong.font()).color(palette.text)).truncate());
+            line(ui, &shown, Type::Strong, palette.text);
         });
         ui.horizontal(|ui| {
             if button(ui, Some(Icon::Phone), words::CALL, Kind::Success).clicked() {
@@ -162,12 +162,12 @@ fn row(app: &App, ui: &mut Ui, row: &Row, talk: Option<&SnapshotCall>, clock: &C
 
     let (icon, text, ink) = match (talk, &row.last) {
         (Some(talk), _) => (Some(Icon::PhoneCall), words::in_call(talk, at), palette.success),
-        (None, _) if row.blocked => (Some(Icon::Ban), words::BLOCKED.to_owned(), palette.text3),
+        (None, _) if row.blocked => (Some(Icon::Ban), words::BLOCKED.into(), palette.text3),
         (None, Some(line)) => {
             let (icon, worry) = icon_of(line.outcome);
             (Some(icon), line.text.clone(), if worry { palette.danger } else { palette.text2 })
         }
-        (None, None) => (None, words::NO_CALLS.to_owned(), palette.text3),
+        (None, None) => (None, words::NO_CALLS.into(), palette.text3),
     };
     let indent = if let Some(icon) = icon {
         paint_icon(ui.painter(), pos2(left + 7.0, rect.top() + 41.0), icon, 13.0, ink);

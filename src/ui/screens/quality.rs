@@ -6,7 +6,7 @@ use crate::engine::SnapshotCall;
 use crate::ui::app::App;
 use crate::ui::theme::{Type, palette, space};
 use crate::ui::widgets::{card, label, sparkline};
-use crate::ui::words;
+use crate::ui::words::{self, Word};
 
 pub fn quality(app: &App, ui: &mut Ui, call: &SnapshotCall) {
     let palette = palette(ui.ctx());
@@ -44,11 +44,11 @@ pub fn quality(app: &App, ui: &mut Ui, call: &SnapshotCall) {
         fact(ui, words::MOUTH_TO_EAR, &words::milliseconds(stats.and_then(|s| s.delay_ms)), false);
         fact(ui, words::BUFFER, &words::milliseconds(stats.and_then(|s| s.buffer_ms)), false);
         fact(ui, words::SENT_RECEIVED, &words::kbps(stats.and_then(|s| s.tx_bps), stats.and_then(|s| s.rx_bps)), false);
-        fact(ui, words::CODEC, words::OPUS, false);
+        fact(ui, words::CODEC, &words::OPUS, false);
     });
 }
 
-fn fact(ui: &mut Ui, name: &str, value: &str, strong: bool) {
+fn fact(ui: &mut Ui, name: Word, value: &str, strong: bool) {
     let palette = palette(ui.ctx());
     let ink = if strong { palette.text } else { palette.text2 };
     ui.horizontal(|ui| {

@@ -9,7 +9,7 @@ use crate::engine::Snapshot;
 use crate::ui::app::{App, Section};
 use crate::ui::theme::{palette, radius, space};
 use crate::ui::widgets::{icon_button, paint_icon};
-use crate::ui::words;
+use crate::ui::words::{self, Word};
 
 pub fn rail(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     ui.spacing_mut().item_spacing.y = 6.0;
@@ -39,11 +39,11 @@ pub fn rail(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     });
 }
 
-fn place(app: &mut App, ui: &mut Ui, icon: Icon, name: &str, section: Section, dot: Option<Color32>) {
+fn place(app: &mut App, ui: &mut Ui, icon: Icon, name: Word, section: Section, dot: Option<Color32>) {
     let palette = palette(ui.ctx());
     let on = app.section == section;
     let (rect, response) = ui.allocate_exact_size(vec2(44.0, 44.0), Sense::click());
-    response.widget_info(|| WidgetInfo::selected(WidgetType::SelectableLabel, true, on, name));
+    response.widget_info(|| WidgetInfo::selected(WidgetType::SelectableLabel, true, on, name.text()));
     let t = ui.ctx().animate_bool_responsive(response.id, response.hovered() || on);
     let ground = if on { palette.accent_weak } else { palette.hover };
     ui.painter().rect_filled(rect, f32::from(radius::CARD), Color32::TRANSPARENT.lerp_to_gamma(ground, t));

@@ -2,7 +2,8 @@
 
 use eframe::egui::{Align, Context, Key, Label, Layout, Margin, RichText, TextEdit, Ui, vec2};
 
-use crate::engine::CommandKind;
+use super::backup;
+use crate::engine::{CommandKind, Passphrase, Snapshot};
 use crate::identity::Link;
 use crate::ui::app::{App, Sheet};
 use crate::ui::theme::{Type, palette, space};
@@ -14,7 +15,7 @@ pub fn suggested_name(link: &Link) -> String {
     link.name.clone().unwrap_or_default()
 }
 
-pub fn sheet(app: &mut App, ctx: &Context) {
+pub fn sheet(app: &mut App, ctx: &Context, now: &Snapshot) {
     let Some(mut sheet) = app.sheet.take() else { return };
     let shown = modal(ctx, "sheet", 24).show(ctx, |ui| {
         ui.set_width(340.0);
@@ -22,7 +23,7 @@ pub fn sheet(app: &mut App, ctx: &Context) {
     });
     let done = match shown.inner {
         Decision::Yes => {
-            carry_out(app, &sheet);
+            carry_out(app, ctx, now, &sheet);
             true
         }
         Decision::No => true,
@@ -64,6 +65,16 @@ fn ask(ui: &mut Ui, sheet: &mut Sheet) -> Decision {
             ui.add(Label::new(RichText::new(words::REMOVE_BODY).font(Type::Body.font()).color(palette.text2)).wrap());
             (words::REMOVE_NOW, Kind::Danger, true)
         }
+        Sheet::Backup(form) => {
+            label(ui, words::MAKE_BACKUP, Type::Title, palette.text);
+            ui.add(Label::new(RichText::new(words::BACKUP_BODY).font(Type::Small.font()).color(palette.text2)).wrap());
+            (words::SAVE, Kind::Accent, backup::to_make(ui, form))
+        }
+        Sheet::Restore(form) => {
+            label(ui, words::RESTORE_OFFER, Type::Title, palette.text);
+            ui.add(Label::new(RichText::new(words::RESTORE_BODY).font(Type::Small.font()).color(palette.text2)).wrap());
+            (words::RESTORE, Kind::Accent, backup::to_open(ui, form))
+        }
     };
     ui.add_space(space::L);
     ui.allocate_ui_with_layout(vec2(ui.available_width(), 36.0), Layout::right_to_left(Align::Center), |ui| {
@@ -94,7 +105,7 @@ fn name_field(ui: &mut Ui, name: &mut String) -> bool {
     edit.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter))
 }
 
-fn carry_out(app: &mut App, sheet: &Sheet) {
+fn carry_out(app: &mut App, ctx: &Context, now: &Snapshot, sheet: &Sheet) {
     match sheet {
         Sheet::Add { link, name } => {
             app.search.clear();
@@ -108,5 +119,10 @@ fn carry_out(app: &mut App, sheet: &Sheet) {
             app.send(CommandKind::RemoveContact { person: *person });
             app.choose(None);
         }
+        Sheet::Backup(form) => match Passphrase::new(form.passphrase.clone()) {
+            Ok(passphrase) => app.export(form.file(), passphrase),
+            Err(why) => app.trouble(&why.to_string()),
+        },
+        Sheet::Restore(form) => app.restore(ctx, &now.home, form),
     }
 }

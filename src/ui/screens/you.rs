@@ -24,19 +24,22 @@ pub fn you(app: &mut App, ui: &mut Ui, now: &Snapshot) {
             ui.with_layout(Layout::top_down(Align::Center), |ui| {
                 card(ui).inner_margin(Margin::same(24)).show(ui, |ui| {
                     ui.set_width(ui.available_width().min(WIDTH));
-                    ui.with_layout(Layout::top_down(Align::Center), |ui| your_link(app, ui, now));
+                    ui.with_layout(Layout::top_down(Align::Center), |ui| {
+                        label(ui, words::YOUR_LINK, Type::Title, palette(ui.ctx()).text);
+                        link_card(app, ui, now);
+                    });
                 });
             });
         });
     });
 }
 
-fn your_link(app: &mut App, ui: &mut Ui, now: &Snapshot) {
+/// The state of our presence, the link as QR code and text, and a way to copy it.
+pub fn link_card(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let palette = palette(ui.ctx());
-    label(ui, words::YOUR_LINK, Type::Title, palette.text);
     let (text, ink, fill) = match (&now.link, now.presence_acks) {
-        (None, _) => (words::STARTING.to_owned(), palette.text2, palette.chip),
-        (Some(_), 0) => (words::NOT_CALLABLE.to_owned(), palette.warn, palette.warn_weak),
+        (None, _) => (words::STARTING.into(), palette.text2, palette.chip),
+        (Some(_), 0) => (words::NOT_CALLABLE.into(), palette.warn, palette.warn_weak),
         (Some(_), nodes) => (words::callable(nodes), palette.success, palette.success_weak),
     };
     pill(ui, None, &text, ink, fill);

@@ -1,14 +1,14 @@
 //! The doctor's report while it is being made.
 
 use crate::engine::{Check, CommandId, Diagnosis};
-use crate::ui::words;
+use crate::ui::words::{self, Word};
 
 /// What was found so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Examination {
     pub checks: Vec<Check>,
     /// The sentence on top, at the end.
-    pub answer: Option<String>,
+    pub answer: Option<Word>,
     /// The one that runs.
     pub running: Option<CommandId>,
 }
@@ -32,23 +32,19 @@ impl Examination {
         self.running = None;
         if let Some(diagnosis) = diagnosis {
             self.checks.clone_from(&diagnosis.checks);
-            self.answer = Some(diagnosis.answer.clone());
+            self.answer = Some(words::answer(diagnosis));
         }
     }
 
     /// To be pasted into a message to whoever helps.
     pub fn report(&self) -> String {
         let line = |check: &Check| {
-            let word = words::verdict(check.verdict);
+            // Whoever helps knows the terminal's words, which say more.
             let remedy = check.remedy.as_deref().map(|remedy| format!(" {}", words::sentence(remedy)));
-            format!(
-                "{}: {word}. {}{}",
-                words::check(check.what),
-                words::sentence(&check.finding),
-                remedy.unwrap_or_default()
-            )
+            let (what, verdict) = (words::check(check.what), words::verdict(check.verdict));
+            format!("{what}: {verdict}. {}{}", words::sentence(&check.finding), remedy.unwrap_or_default())
         };
-        let lines = self.answer.iter().cloned().chain(self.checks.iter().map(line));
+        let lines = self.answer.iter().map(|answer| String::from(*answer)).chain(self.checks.iter().map(line));
         lines.collect::<Vec<String>>().join("\n")
     }
 }

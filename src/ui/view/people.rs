@@ -7,6 +7,7 @@ use super::Line;
 use crate::base::Person;
 use crate::engine::{CallPhase, Contact, HistoryEntry, Snapshot, SnapshotCall, name_of_nameless};
 use crate::identity::Link;
+use crate::ui::words::{self, Language};
 
 /// One person.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,7 @@ struct Source {
     history: Arc<Vec<HistoryEntry>>,
     talks: Vec<(Person, Option<String>)>,
     search: String,
+    language: Language,
 }
 
 impl Source {
@@ -41,7 +43,7 @@ impl Source {
         Arc::ptr_eq(&self.contacts, &other.contacts)
             && Arc::ptr_eq(&self.blocked, &other.blocked)
             && Arc::ptr_eq(&self.history, &other.history)
-            && (&self.talks, &self.search) == (&other.talks, &other.search)
+            && (&self.talks, &self.search, self.language) == (&other.talks, &other.search, other.language)
     }
 }
 
@@ -54,6 +56,7 @@ impl People {
             history: history.clone(),
             talks: talks(now).map(|(person, call)| (person, call.name.clone())).collect(),
             search: search.to_owned(),
+            language: words::spoken(),
         };
         match &self.shown {
             Some((of, rows)) if of.is(&source) => rows.clone(),
@@ -114,7 +117,7 @@ mod tests {
     fn contact(person: u8, name: &str) -> Contact {
         let person = Person::from_bytes([person; 32]);
         let link = Link { person, name: None, hints: Vec::new() };
-        Contact { person, name: Some(name.into()), blocked: false, link }
+        Contact { person, name: Some(name.into()), link }
     }
 
     #[test]

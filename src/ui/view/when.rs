@@ -23,6 +23,11 @@ impl Clock {
         Self { now: Timestamp::from_second(unix_s).expect("a moment").to_zoned(TimeZone::UTC) }
     }
 
+    /// "2026-11-23".
+    pub fn today(&self) -> String {
+        self.now.date().to_string()
+    }
+
     /// The day of a moment, seconds since the Unix epoch.
     pub fn date(&self, unix_s: i64) -> Date {
         self.moment(unix_s).date()
@@ -38,21 +43,27 @@ impl Clock {
         let then = self.moment(unix_s);
         match self.days_since(then.date()) {
             i32::MIN..=0 => self.time(unix_s),
-            1 => words::YESTERDAY.to_owned(),
-            2..=6 => then.strftime("%a").to_string(),
-            _ if then.year() == self.now.year() => then.strftime("%-d %b").to_string(),
-            _ => then.strftime("%-d %b %Y").to_string(),
+            1 => words::YESTERDAY.into(),
+            2..=6 => words::short_weekday(weekday(then.date())).to_owned(),
+            _ => words::short_day_of_month(part(then.day()), part(then.month()), self.other_year(then.date())),
         }
     }
 
     /// The heading of a day: "Today", "Yesterday", "Monday, 3 March", "3 March 2024".
     pub fn day(&self, date: Date) -> String {
         match self.days_since(date) {
-            i32::MIN..=0 => words::TODAY.to_owned(),
-            1 => words::YESTERDAY.to_owned(),
-            _ if date.year() == self.now.year() => date.strftime("%A, %-d %B").to_string(),
-            _ => date.strftime("%-d %B %Y").to_string(),
+            i32::MIN..=0 => words::TODAY.into(),
+            1 => words::YESTERDAY.into(),
+            _ => match self.other_year(date) {
+                None => words::day_heading(weekday(date), part(date.day()), part(date.month())),
+                year => words::day_of_month(part(date.day()), part(date.month()), year),
+            },
         }
+    }
+
+    /// Its year, where that is not this one.
+    fn other_year(&self, date: Date) -> Option<i16> {
+        Some(date.year()).filter(|year| *year != self.now.year())
     }
 
     fn days_since(&self, date: Date) -> i32 {
@@ -67,6 +78,16 @@ impl Clock {
     fn zone(&self) -> TimeZone {
         self.now.time_zone().clone()
     }
+}
+
+/// 1 is Monday.
+fn weekday(date: Date) -> u8 {
+    part(date.weekday().to_monday_one_offset())
+}
+
+/// The calendar counts days and months from 1.
+fn part(number: i8) -> u8 {
+    number.unsigned_abs()
 }
 
 #[cfg(test)]
