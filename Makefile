@@ -8,11 +8,12 @@ export PATH := $(PATH):$(TOOLS)/bin
 export TWOCANS_SKIP_LOG := $(TARGET)/skipped.log
 
 CARGO_DENY_VERSION := 0.20.2
+CARGO_DEB_VERSION := 3.8.0
 
-.PHONY: help run test check bench mos audit setup icon
+.PHONY: help run test check bench mos audit package package-test setup icon
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: ## build twocans and open it; without a screen, run a call on this machine
 	@.ci/rust
@@ -68,6 +69,18 @@ mos: ## judge the voice after loss and noise by PLCMOS and DNSMOS
 audit: setup ## look for known vulnerabilities; fetches their database from the internet
 	cargo deny check advisories
 
+package: ## build a Debian package and an archive for other systems, into target/package
+	@.ci/rust
+	@.ci/packages build package
+	@command -v cargo-deb >/dev/null \
+		|| cargo install --locked --debug --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deb@$(CARGO_DEB_VERSION)
+	cargo build --release $(CARGO_FLAGS)
+	@.ci/package $(TARGET)
+
+package-test: ## install that package in a new Debian and try it there; needs root and a Debian mirror
+	@.ci/packages package-test
+	@.ci/package-test $(TARGET)/package
+
 setup: ## install what the tests and checks need
 	@.ci/rust
 	@.ci/packages build test
@@ -75,7 +88,10 @@ setup: ## install what the tests and checks need
 	@command -v cargo-deny >/dev/null \
 		|| cargo install --locked --debug --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny@$(CARGO_DENY_VERSION)
 
-icon: assets/icon.png ## draw the icon's PNG anew from its SVG
+icon: assets/icon.png $(patsubst %,assets/linux/icons/%.png,16 24 32 48 64 128 512) ## draw the icon's PNGs anew from its SVG
 
 assets/icon.png: assets/icon.svg
 	rsvg-convert --width 256 --height 256 $< --output $@
+
+assets/linux/icons/%.png: assets/icon.svg
+	rsvg-convert --width $* --height $* $< --output $@

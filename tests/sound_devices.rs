@@ -11,27 +11,6 @@ use common::skip::skip;
 use common::speech::{Heard, SAMPLE_RATE_HZ, dbfs, heard, pesq_wb, read_wav, read_wav_channel, recording};
 use common::world::{AUTO, REACTION, UNPROCESSED, World, finish};
 
-/// Id of the device of this direction whose id or name holds `name`.
-fn device_id(environment: &[(String, String)], world: &World, kind: &str, name: &str) -> String {
-    let launch = Launch::new("devices", &world.home("devices")).args(["devices"]).envs(environment);
-    let (code, lines) = launch.start_and_wait(REACTION);
-    assert_eq!(code, Some(0), "{lines:?}");
-    let listed: Vec<serde_json::Value> = lines.iter().flat_map(devices_in).collect();
-    let wanted = |device: &&serde_json::Value| {
-        device["role"].as_str().is_none_or(|role| role == kind) && device.to_string().contains(name)
-    };
-    let device = listed.iter().find(wanted).unwrap_or_else(|| panic!("{name} is among the devices: {listed:?}"));
-    device["id"].as_str().expect("a device has an id").to_owned()
-}
-
-/// `devices --json` prints one object per device, or one object that holds them all.
-fn devices_in(line: &serde_json::Value) -> Vec<serde_json::Value> {
-    match line["devices"].as_array() {
-        Some(all) => all.clone(),
-        None => vec![line.clone()],
-    }
-}
-
 #[test]
 fn two_people_talk_through_sound_devices() {
     let world = World::on_loopback();
@@ -40,7 +19,7 @@ fn two_people_talk_through_sound_devices() {
         Err(why) => return skip("two_people_talk_through_sound_devices", &why),
     };
     let environment = pulse.environment();
-    let device = |kind: &str, name: &str| device_id(&environment, &world, kind, name);
+    let device = |kind: &str, name: &str| world.device_id(&environment, kind, name);
     let (mic_a, speaker_a) = (device("input", "micA"), device("output", "spkA"));
     let (mic_b, speaker_b) = (device("input", "micB"), device("output", "spkB"));
     println!("microphones {mic_a}, {mic_b}; speakers {speaker_a}, {speaker_b}");
@@ -109,7 +88,7 @@ fn a_speaker_that_is_unplugged_in_a_call_is_replaced_within_a_second() {
         Err(why) => return skip("a_speaker_that_is_unplugged_in_a_call_is_replaced_within_a_second", &why),
     };
     let environment = pulse.environment();
-    let device = |kind: &str, name: &str| device_id(&environment, &world, kind, name);
+    let device = |kind: &str, name: &str| world.device_id(&environment, kind, name);
     let (mic_b, speaker_b) = (device("input", "micB"), device("output", "spkB"));
     let options = [&AUTO[..], &UNPROCESSED, &["--mic", &mic_b, "--speaker", &speaker_b]].concat();
     let mut bob = world.answering_with("bob", &options, None, &environment);
@@ -145,7 +124,7 @@ fn an_echo_does_not_come_back() {
         Err(why) => return skip("an_echo_does_not_come_back", &why),
     };
     let environment = pulse.environment();
-    let device = |kind: &str, name: &str| device_id(&environment, &world, kind, name);
+    let device = |kind: &str, name: &str| world.device_id(&environment, kind, name);
     let (mic_a, speaker_a) = (device("input", "micA"), device("output", "spkA"));
     let (mic_b, speaker_b) = (device("input", "micB"), device("output", "spkB"));
     pulse.let_speaker_a_be_heard_by_microphone_a();

@@ -1,5 +1,6 @@
 title = twocans
 people = Personen
+list-width = Breite der Liste
 network = Netz
 settings = Einstellungen
 sound = Ton

@@ -1,5 +1,6 @@
 title = twocans
 people = Personas
+list-width = Ancho de la lista
 network = Red
 settings = Ajustes
 sound = Sonido

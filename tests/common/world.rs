@@ -105,6 +105,23 @@ impl World {
         self.launch(name, [&["call", link][..], options].concat()).inside(host).start()
     }
 
+    /// Id of the sound device of this direction (`input`, `output`) whose id or name holds `name`.
+    pub fn device_id(&self, environment: &[(String, String)], direction: &str, name: &str) -> String {
+        let launch = Launch::new("devices", &self.home("devices")).args(["devices"]).envs(environment);
+        let (code, lines) = launch.start_and_wait(REACTION);
+        assert_eq!(code, Some(0), "{lines:?}");
+        // One object per device, or one object that holds them all.
+        let listed: Vec<Value> = lines
+            .iter()
+            .flat_map(|line| line["devices"].as_array().cloned().unwrap_or_else(|| vec![line.clone()]))
+            .collect();
+        let is_meant = |device: &&Value| {
+            device["role"].as_str().is_none_or(|role| role == direction) && device.to_string().contains(name)
+        };
+        let device = listed.iter().find(is_meant).unwrap_or_else(|| panic!("{name} is among the devices: {listed:?}"));
+        device["id"].as_str().expect("a device has an id").to_owned()
+    }
+
     /// Ends the node and holds its output to the contract.
     pub fn finish(mut self) {
         assert_eq!(self.node.finish(), Some(0), "the node ends properly");
