@@ -33,7 +33,6 @@ test: ## run all tests
 	@.ci/interop $(TOOLS)
 	@mkdir -p $(TARGET) && rm -f $(TWOCANS_SKIP_LOG)
 	cargo test $(CARGO_FLAGS) --no-fail-fast --lib --bins --test 'sim_*'
-	cargo test $(CARGO_FLAGS) --doc
 	cargo test $(CARGO_FLAGS) --no-fail-fast --test '[!s]*' --test 's[!i]*' -- --test-threads=1
 	@.ci/skipped $(TWOCANS_SKIP_LOG)
 

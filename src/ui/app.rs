@@ -15,6 +15,7 @@ use qrcode::{Color, QrCode};
 use super::After;
 use super::desktop::{self, Desktop};
 use super::meters::MeterWatch;
+use super::picture::Reading;
 use super::restore::Opening;
 use super::screens::{self, BackupForm, Drafts, Welcome};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
@@ -149,6 +150,8 @@ pub struct App {
     pub welcome: Option<Welcome>,
     /// Opens a backup to see whether it is sound.
     opening: Option<Opening>,
+    /// A picture in which a link may be.
+    reading: Option<Reading>,
     /// A backup that is being written.
     exporting: Option<CommandId>,
 }
@@ -196,6 +199,7 @@ impl App {
             after,
             welcome: None,
             opening: None,
+            reading: None,
             exporting: None,
         };
         app.send(CommandKind::ListHistory { limit: HISTORY });
@@ -288,6 +292,24 @@ impl App {
                 desktop::quit(ctx);
             }
             Err(failure) => self.notice = Some(Notice::failure(&failure)),
+        }
+    }
+
+    /// A picture that is dropped onto the window is searched for a link, which then stands in the search field.
+    fn look_at_pictures(&mut self, ctx: &Context) {
+        let dropped = ctx.input(|input| input.raw.dropped_files.iter().find_map(|file| file.path.clone()));
+        // A question in front of everything may want the file itself.
+        if let Some(file) = dropped.filter(|_| self.sheet.is_none()) {
+            self.reading = Some(Reading::start(ctx.clone(), file));
+        }
+        let Some(outcome) = self.reading.as_ref().and_then(Reading::outcome) else { return };
+        self.reading = None;
+        match outcome {
+            Ok(link) => {
+                self.choose(None);
+                self.search = link;
+            }
+            Err(why) => self.trouble(why.text()),
         }
     }
 
@@ -616,6 +638,7 @@ impl App {
         // What a screen reader calls the window.
         ctx.accesskit_node_builder(egui::accesskit_root_id(), |window| window.set_label(words::TITLE.text()));
         self.keys(&ctx, now, call);
+        self.look_at_pictures(&ctx);
         if self.welcome.is_some() && call.is_none() {
             screens::welcome(self, ui, now);
         } else {

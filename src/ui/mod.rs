@@ -6,6 +6,7 @@
 mod app;
 mod desktop;
 mod meters;
+mod picture;
 mod restore;
 mod screens;
 mod script;

@@ -62,6 +62,9 @@ mod tests {
             path: None,
             stats: None,
             peer_muted: false,
+            held: false,
+            peer_held: false,
+            interrupted: None,
         }
     }
 
