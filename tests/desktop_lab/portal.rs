@@ -100,7 +100,11 @@ impl Shortcuts {
         let request = path("request", &header, text(&options, "handle_token"));
         let (id, wanted) = shortcuts.first().expect("one is wanted");
         let trigger = text(wanted, "preferred_trigger").to_owned();
-        let description = HashMap::from([("trigger_description", Value::from(trigger.as_str()))]);
+        let description = text(wanted, "description");
+        let description = HashMap::from([
+            ("description", Value::from(description)),
+            ("trigger_description", Value::from(trigger.as_str())),
+        ]);
         let granted = Value::from(vec![(id.as_str(), description)]);
         let bound = Bound { session, shortcut: id.clone(), trigger: trigger.clone() };
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(bound);
