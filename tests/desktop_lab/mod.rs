@@ -155,7 +155,8 @@ fn start_bus(folder: &Path) -> Result<(Server, String), String> {
     let config = folder.join("bus.conf");
     let text = format!(
         "<busconfig><type>session</type><listen>unix:path={}</listen><policy context=\"default\">\
-         <allow send_destination=\"*\"/><allow own=\"*\"/></policy></busconfig>",
+         <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/></policy>\
+         </busconfig>",
         folder.join("bus").display()
     );
     fs::write(&config, text).map_err(|why| why.to_string())?;

@@ -69,8 +69,8 @@ fn path(kind: &str, header: &Header<'_>, token: &str) -> ObjectPath<'static> {
 
 async fn respond(emitter: &SignalEmitter<'_>, request: &ObjectPath<'_>, code: u32, results: HashMap<&str, Value<'_>>) {
     let interface = "org.freedesktop.portal.Request";
-    let response =
-        emitter.connection().emit_signal(None::<()>, request.clone(), interface, "Response", &(code, results));
+    let answer = (code, results);
+    let response = emitter.connection().emit_signal(None::<()>, request.clone(), interface, "Response", &answer);
     response.await.expect("the bus takes signals");
 }
 
@@ -100,9 +100,13 @@ impl Shortcuts {
         let request = path("request", &header, text(&options, "handle_token"));
         let (id, wanted) = shortcuts.first().expect("one is wanted");
         let trigger = text(wanted, "preferred_trigger").to_owned();
-        let description = HashMap::from([("trigger_description", Value::from(trigger.as_str()))]);
+        let description = text(wanted, "description");
+        let description = HashMap::from([
+            ("description", Value::from(description)),
+            ("trigger_description", Value::from(trigger.as_str())),
+        ]);
         let granted = Value::from(vec![(id.as_str(), description)]);
-        let bound = Bound { session, shortcut: id.clone(), trigger };
+        let bound = Bound { session, shortcut: id.clone(), trigger: trigger.clone() };
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(bound);
         let code = if self.agrees { 0 } else { 1 };
         respond(&emitter, &request, code, HashMap::from([("shortcuts", granted)])).await;

@@ -197,7 +197,10 @@ impl Desktop {
 
     fn appear(&mut self, ctx: &Context) {
         ctx.send_viewport_cmd(ViewportCommand::Visible(true));
-        ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
+        // On X11 this also takes the focus, so only where it has to be.
+        if ctx.input(|input| input.viewport().minimized) == Some(true) {
+            ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
+        }
         // To a window manager it is a new window, which it would put somewhere else.
         if let (true, Some(place)) = (std::mem::take(&mut self.hidden), self.keeper.place()) {
             ctx.send_viewport_cmd(ViewportCommand::OuterPosition(place));
