@@ -114,6 +114,7 @@ pub fn prefer(home: &Path, preferences: &[(&str, &str)]) {
         online: false,
         callable: false,
         windowed: false,
+        remember: false,
         network: NetworkOptions::default(),
         audio: AudioOptions::default(),
     };
@@ -135,6 +136,7 @@ pub fn preference(home: &Path, key: &str) -> Option<String> {
         online: false,
         callable: false,
         windowed: false,
+        remember: false,
         network: NetworkOptions::default(),
         audio: AudioOptions::default(),
     };
