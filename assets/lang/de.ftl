@@ -1,5 +1,6 @@
 title = twocans
 people = People
+list-width = Breite der Liste
 network = Network
 settings = Settings
 sound = Sound

@@ -1,5 +1,6 @@
 title = twocans
 people = People
+list-width = Width of the list
 network = Network
 settings = Settings
 sound = Sound

@@ -1,5 +1,6 @@
 title = twocans
 people = People
+list-width = Ancho de la lista
 network = Network
 settings = Settings
 sound = Sound

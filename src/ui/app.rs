@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eframe::egui::{
-    self, CentralPanel, Color32, ColorImage, Context, Frame, Key, Margin, Modifiers, Panel, TextureFilter,
-    TextureHandle, TextureOptions, Theme, Ui, UserAttentionType, ViewportCommand, Visuals,
+    self, CentralPanel, Color32, ColorImage, Context, Frame, Id, Key, Margin, Modifiers, Panel, TextureFilter,
+    TextureHandle, TextureOptions, Theme, Ui, UserAttentionType, ViewportCommand, Visuals, WidgetInfo, WidgetType,
 };
 use qrcode::{Color, QrCode};
 
@@ -19,7 +19,7 @@ use super::screens::{self, BackupForm, Drafts, Welcome};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
 use super::view::{Examination, People, Row, Trends};
 use super::words::{self, Language};
-use crate::base::Person;
+use crate::base::{CallId, Person};
 use crate::engine::name_of_nameless;
 use crate::engine::{
     CallPhase, CallSide, CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events, Failure,
@@ -127,6 +127,8 @@ pub struct App {
     /// As last listed.
     pub devices: Vec<DeviceInfo>,
     pub notice: Option<Notice>,
+    /// The running call and whom it is with: when it has ended, the snapshot knows no more.
+    partner: Option<(CallId, String)>,
     /// Of the running call; shown until it ends.
     pub safety_words: String,
     pub trends: Trends,
@@ -174,6 +176,7 @@ impl App {
             examination: Examination::default(),
             devices: Vec::new(),
             notice: None,
+            partner: None,
             safety_words: String::new(),
             trends: Trends::default(),
             talk_key_down: false,
@@ -408,9 +411,9 @@ impl App {
                 self.at_call = false;
                 self.send(CommandKind::ListHistory { limit: HISTORY });
                 let now = self.engine.snapshot();
-                let known = now.calls.iter().find(|known| known.call == *call).and_then(|known| known.name.clone());
+                let partner = self.partner.take_if(|(known, _)| known == call).map(|(_, name)| name);
                 let row = peer.and_then(|peer| self.row_of(&now, peer));
-                let name = known.or_else(|| row.as_ref().map(|row| row.name.clone()));
+                let name = partner.or_else(|| row.as_ref().map(|row| row.name.clone()));
                 let name = name.unwrap_or_else(|| name_of_nameless(peer.as_ref()));
                 let (text, worry) = words::end(*reason, &name, *talked);
                 let cause = cause.map(|cause| format!(" {}", words::cause(cause))).unwrap_or_default();
@@ -530,6 +533,10 @@ impl App {
             let frame = Frame::new().fill(palette.surface);
             let panel = Panel::left("people").default_size(300.0).size_range(240.0..=380.0).frame(frame);
             panel.show(ui, |ui| screens::people(self, ui, now, call, at));
+            // egui lets the keyboard go to the panel's edge, and has no name for it.
+            if let Some(edge) = ui.ctx().read_response(Id::new("people").with("__resize")) {
+                edge.widget_info(|| WidgetInfo::labeled(WidgetType::ResizeHandle, true, words::LIST_WIDTH));
+            }
         }
         // The window is cleared to the canvas: software renderers need not paint it twice.
         let fill = if list_alone { palette.surface } else { Color32::TRANSPARENT };
@@ -554,6 +561,9 @@ impl App {
 impl eframe::App for App {
     /// Runs also while the window is hidden, so that a call is noticed then.
     fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
+        if let Some(call) = running(&self.engine.snapshot()) {
+            self.partner = Some((call.call, call.peer_name()));
+        }
         while let Some(stamped) = self.events.try_recv() {
             self.heard(ctx, &stamped.event);
         }
@@ -565,8 +575,10 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let now: Arc<Snapshot> = self.engine.snapshot();
-        let call = now.calls.iter().find(|call| call.phase != CallPhase::Ended);
+        let call = running(&now);
         let ctx = ui.ctx().clone();
+        // What a screen reader calls the window.
+        ctx.accesskit_node_builder(egui::accesskit_root_id(), |window| window.set_label(words::TITLE.text()));
         self.dress(&ctx, &now);
         self.watch_levels(&ctx, &now);
         self.look_at_backup(&ctx);
@@ -584,6 +596,10 @@ impl eframe::App for App {
             ctx.request_repaint_after(until_next_second(super::now().saturating_duration_since(since)));
         }
     }
+}
+
+fn running(now: &Snapshot) -> Option<&SnapshotCall> {
+    now.calls.iter().find(|call| call.phase != CallPhase::Ended)
 }
 
 /// Somebody waits for our answer.

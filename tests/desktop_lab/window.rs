@@ -148,17 +148,16 @@ impl<'a> Window<'a> {
         });
     }
 
-    /// Controls that a screen reader can only call by their kind, each with what is read before it.
-    pub fn nameless_controls(&self) -> Vec<String> {
+    /// Windows and controls that a screen reader can only call by their kind, each with what is read before it.
+    pub fn nameless(&self) -> Vec<String> {
         let widgets = self.widgets();
         let nameless = |at: usize| {
             let before = widgets[..at].iter().rev().find(|widget| !widget.name.is_empty());
             format!("{} after {:?}", widgets[at].role, before.map(|widget| &widget.name))
         };
-        // The edge of a panel, by which its width is dragged, is known to no role.
         let is_nameless = |at: &usize| {
             let widget = &widgets[*at];
-            widget.is_control() && widget.name.trim().is_empty() && widget.role != Role::Unknown
+            (widget.is_control() || widget.role == Role::Frame) && widget.name.trim().is_empty()
         };
         (0..widgets.len()).filter(is_nameless).map(nameless).collect()
     }

@@ -146,9 +146,10 @@ fn volume(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person) {
         let left = eframe::egui::Align2::LEFT_CENTER;
         ui.painter().text(rect.left_center(), left, words::VOLUME, Type::Small.font(), palette.text2);
         ui.spacing_mut().slider_width = 152.0;
-        let slider = Slider::new(&mut percent, 0..=Volume::MAX.percent()).suffix(" %").step_by(5.0);
-        let slider = ui.add(slider);
+        // The slider's own figure would be a control without a name.
+        let slider = ui.add(Slider::new(&mut percent, 0..=Volume::MAX.percent()).show_value(false).step_by(5.0));
         slider.widget_info(|| WidgetInfo::slider(true, f64::from(percent), words::VOLUME.text()));
+        label(ui, format!("{percent} %"), Type::Small, palette.text2);
         if slider.changed() {
             app.send(CommandKind::SetVolume { person, volume: Volume::from_percent(percent) });
         }
