@@ -37,7 +37,7 @@ test: ## run all tests
 	cargo test $(CARGO_FLAGS) --no-fail-fast --test '[!s]*' --test 's[!i]*' -- --test-threads=1
 	@.ci/skipped $(TWOCANS_SKIP_LOG)
 
-GUI_CRATES := eframe|egui|egui-winit|egui_glow|winit|glutin|accesskit
+GUI_CRATES := eframe|egui|egui-winit|egui_glow|winit|glutin|accesskit|zbus|ksni|ashpd|x11rb
 
 check: setup ## formatting, lints, documentation, licences, the house rules
 	cargo fmt --check

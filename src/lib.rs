@@ -6,7 +6,7 @@
 //! | room | concern | may import |
 //! |---|---|---|
 //! | [`base`] | words every room shares | – |
-//! | [`identity`] | person key, links, Noise session, blinding, safety words | base |
+//! | [`identity`] | person key, links, Noise session, blinding, safety words, encrypted backup | base |
 //! | [`voice`] | DSP on 10 ms frames: echo, noise, gain, Opus, jitter buffer, mixer, level | base |
 //! | [`audio`] | sound in and out: devices, WAV files, silence | base, identity |
 //! | [`nat`] | STUN, NAT discovery: what the network between us looks like | base, identity |

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
         cli::Next::Exit(code) => code,
         #[cfg(feature = "gui")]
         cli::Next::Client(client) => {
-            let result = twocans::ui::run(client.options.clone());
+            let result = twocans::ui::run(client.options.clone(), client.link.clone());
             client.finish(result)
         }
     }

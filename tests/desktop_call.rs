@@ -3,7 +3,7 @@
 #![cfg(feature = "gui")]
 
 mod common;
-mod desktop_lab;
+mod window_lab;
 
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -14,7 +14,7 @@ use common::pulse::{Channel, Pulse};
 use common::skip::skip;
 use common::speech::{SAMPLE_RATE_HZ, dbfs, heard, read_wav, read_wav_channel, recording};
 use common::world::{World, listens_at, ready_line};
-use desktop_lab::{Desktop, Window};
+use window_lab::{Desktop, Window};
 
 const SEARCH: &str = "Search people or paste a link";
 const SECTIONS: [&str; 4] = ["People", "Network", "Settings", "Your link and profile"];
@@ -34,7 +34,7 @@ fn two_people_call_each_other_in_their_windows() {
     let Some(lab) = Lab::start("two_people_call_each_other_in_their_windows") else { return };
     let (alice, bob) = (lab.open("Alice", 'A'), lab.open("Bob", 'B'));
 
-    bob.sees("Callable");
+    bob.sees("People can call you");
     bob.press("Copy link");
     alice.paste_into(SEARCH);
     alice.press("Add contact");
@@ -113,7 +113,7 @@ fn a_call_needs_no_mouse() {
     let Some(lab) = Lab::start("a_call_needs_no_mouse") else { return };
     let (alice, bob) = (lab.open("Alice", 'A'), lab.open("Bob", 'B'));
 
-    bob.sees("Callable");
+    bob.sees("People can call you");
     bob.tab_to("Copy link");
     bob.keys("space");
     alice.keys("ctrl+k");

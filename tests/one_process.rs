@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 use twocans::base::CallId;
 use twocans::engine::{
@@ -109,7 +110,7 @@ async fn what_was_chosen_and_who_was_blocked_outlive_the_program() {
     assert_eq!(alice.engine.snapshot().audio.noise_suppression, NoiseSuppression::Strong, "it holds at once");
     alice.stop().await;
 
-    let mut alice = house.person_with("alice", |options| options.audio.remember = true).await;
+    let mut alice = house.person_with("alice", |options| options.remember = true).await;
     let now = alice.engine.snapshot();
     assert_eq!(now.audio.noise_suppression, NoiseSuppression::Strong);
     assert!(now.blocked.contains(&bob.link.person));
@@ -199,7 +200,7 @@ async fn sound_is_tried_without_a_call_and_gives_way_to_one() {
     alice.level_is(|mic, speaker| mic < -90.0 && speaker < -90.0).await;
     let (began, loudness) = sound_of(&alice.hears);
     println!("what is said comes back after {began:.2} s");
-    assert!((0.95..1.4).contains(&began), "after {began} s");
+    assert!((0.95..2.0).contains(&began), "after {began} s");
     assert!(loudness > -40.0, "{loudness} dBFS");
     alice.tell(CommandKind::SetMuted { muted: false }).await.expect("always");
 
@@ -277,8 +278,8 @@ async fn a_backup_is_made_while_the_client_runs_and_read_at_its_first_start() {
     let home = folder.path().join("new");
     assert!(!engine::has_identity(&home));
     let wrong = Passphrase::new("correct horse batterx".into()).expect("long enough");
-    engine::import_identity(&home, &file, &wrong).expect_err("another passphrase");
-    let imported = engine::import_identity(&home, &file, &passphrase).expect("a new profile");
+    block_in_place(|| engine::import_identity(&home, &file, &wrong)).expect_err("another passphrase");
+    let imported = block_in_place(|| engine::import_identity(&home, &file, &passphrase)).expect("a new profile");
     assert_eq!((imported.link.person, imported.contacts), (alice.link.person, 1));
     let mut alice = start("new");
     let now = alice.engine.snapshot();
@@ -293,7 +294,7 @@ async fn a_backup_is_made_while_the_client_runs_and_read_at_its_first_start() {
     let mut bob = start("friend");
     bob.tell(CommandKind::SetVerified { person: kept.me.expect("known"), verified: true }).await.expect("saved");
     bob.stop().await;
-    engine::replace_identity(&home, &file, &passphrase).expect("that was asked for");
+    block_in_place(|| engine::replace_identity(&home, &file, &passphrase)).expect("that was asked for");
     let mut alice = start("friend");
     assert_eq!(alice.engine.snapshot().people, kept.people);
     alice.stop().await;
@@ -502,8 +503,10 @@ fn options(home: PathBuf, bootstrap: Vec<String>) -> Options {
     Options {
         home,
         display_name: None,
+        remember: false,
         online: true,
         callable: false,
+        windowed: false,
         network: NetworkOptions { bootstrap, isolated: true, super_peer: SuperPeerMode::Never, ..Default::default() },
         audio: AudioOptions {
             mic: SourceSpec::Silence,

@@ -188,8 +188,10 @@ fn options(home: std::path::PathBuf, bootstrap: Vec<String>) -> Options {
     Options {
         home,
         display_name: None,
+        remember: false,
         online: true,
         callable: true,
+        windowed: false,
         network: NetworkOptions {
             bootstrap,
             mdns: false,

@@ -59,7 +59,7 @@ impl FromStr for Person {
 }
 
 /// z-base-32 (Zooko Wilcox-O'Hearn, 2002); upper case is read as lower case because links are dictated and retyped.
-fn z_base_32() -> &'static Encoding {
+pub fn z_base_32() -> &'static Encoding {
     static ENCODING: std::sync::LazyLock<Encoding> = std::sync::LazyLock::new(|| {
         let mut spec = Specification::new();
         spec.symbols.push_str("ybndrfg8ejkmcpqxot1uwisza345h769");
@@ -127,6 +127,33 @@ impl fmt::Display for CallId {
 impl fmt::Debug for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CallId({}…)", &self.to_string()[..6])
+    }
+}
+
+/// One group call, chosen at random by the person who begins it: 128 bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId([u8; 16]);
+
+impl GroupId {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// 32 lower-case hexadecimal digits.
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GroupId({}…)", &self.to_string()[..6])
     }
 }
 

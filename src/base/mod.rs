@@ -11,7 +11,7 @@ mod rate;
 mod reason;
 mod redacted;
 
-pub use ids::{CallId, NodeId, ParsePersonError, Person};
+pub use ids::{CallId, GroupId, NodeId, ParsePersonError, Person, z_base_32};
 pub use media::{FRAME_MS, FRAME_SAMPLES, Frame, MediaTime, SAMPLE_RATE_HZ, SampleCount, SeqNo, dbfs_from_mean_square};
 pub use packet::{IncomingPacket, OutgoingPacket, PayloadKind};
 pub use range::IpRange;

@@ -18,6 +18,8 @@
 //! When the link fails, or a machine gets into another network, both sides meet again over signalling (`REJOIN`) and ICE
 //! begins anew; `machine/restart.rs` has the exchange.
 //!
+//! [`group`] makes a call of several people out of calls between each two of them.
+//!
 //! [`ForeignCall`] is the machine of a call without any of that, with an endpoint that is not ours.
 //!
 //! No address leaves either side before the human has answered: the SDP offer is in ANSWER, and candidates wait for it.
@@ -28,6 +30,7 @@
 
 mod description;
 mod foreign;
+pub mod group;
 mod guard;
 mod machine;
 mod message;

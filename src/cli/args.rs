@@ -31,6 +31,7 @@ Examples:
   twocans demo                       two peers on this machine hold a real call
   twocans answer                     wait for calls; prints the link to give away
   twocans call twocans:…             call somebody
+  twocans twocans:…                  show that link in the desktop client
   twocans contacts add twocans:… --name Alice && twocans call Alice
 
 Exit codes:
@@ -148,6 +149,12 @@ pub enum Verb {
     },
     /// List sound devices and their ids
     Devices,
+    /// Show a link in the desktop client: what a bare link becomes
+    #[command(hide = true)]
+    Open {
+        /// A twocans: link
+        link: String,
+    },
     /// What the running process of this profile does
     Status,
     /// Stop sending the microphone of the running process

@@ -17,7 +17,11 @@ use super::settings::Over;
 use super::{resolve, verbs};
 #[cfg(feature = "gui")]
 use crate::engine::Options;
-use crate::engine::{Failure, MonotonicClock, RemoteVerb, whom};
+use crate::engine::{self, Failure, MonotonicClock, RemoteVerb, whom};
+use crate::identity::Link;
+
+/// What every link begins with, in upper or lower case.
+const LINK_SCHEME: &str = "twocans:";
 
 /// What is left to do after the command line was read.
 pub enum Next {
@@ -32,6 +36,8 @@ pub enum Next {
 #[cfg(feature = "gui")]
 pub struct Client {
     pub options: Options,
+    /// To be shown at once.
+    pub link: Option<Link>,
     json: bool,
     clock: MonotonicClock,
     _logs: logging::Logs,
@@ -49,7 +55,7 @@ impl Client {
 /// Reads the command line and does what it says.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Next {
     let clock = MonotonicClock::start();
-    let words: Vec<OsString> = words.into_iter().collect();
+    let words = name_the_verb(words.into_iter().collect());
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(error) => return Next::Exit(refuse(&error, &words, clock)),
@@ -67,7 +73,12 @@ fn carry_out(cli: Cli, json: &mut bool, clock: MonotonicClock) -> Result<Next, F
     let config = ConfigFile::read(&home)?;
     *json |= config.json.unwrap_or(false);
     let filter = log.or_else(|| config.log.clone());
-    let Some(verb) = cli.verb else { return client(&home, config, filter.as_deref(), *json, clock) };
+    let start = Start { home: &home, filter: filter.as_deref(), json: *json, clock };
+    let verb = match cli.verb {
+        None => return client(start, config, None),
+        Some(Verb::Open { link }) => return client(start, config, Some(whom::link(&link)?)),
+        Some(verb) => verb,
+    };
     let _logs = logging::start(filter.as_deref(), keeps_logs(&verb).then_some(home.as_path()))?;
     let mut out = output::for_stdout(*json, clock, show(&verb));
     let result = perform(verb, &home, config, &mut *out);
@@ -127,6 +138,7 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
             block_on(verbs::doctor::run(options, doctor.over(config.doctor), out))
         }
         Verb::Devices => verbs::devices::run(out),
+        Verb::Open { link } => running("open", RemoteVerb::Open { link }, out),
         Verb::Status => running("status", RemoteVerb::Status, out),
         Verb::Mute => running("mute", RemoteVerb::Mute, out),
         Verb::Unmute => running("unmute", RemoteVerb::Unmute, out),
@@ -154,9 +166,8 @@ fn keeps_logs(verb: &Verb) -> bool {
         Verb::Node { .. } | Verb::Call { .. } | Verb::Answer { .. } | Verb::Echo { .. } | Verb::Lookup { .. } => true,
         Verb::Sdp { .. } | Verb::Doctor { .. } => true,
         Verb::Contacts { .. } | Verb::History { .. } => true,
-        Verb::Identity { .. } => false,
-        Verb::Id | Verb::Demo { .. } | Verb::Devices | Verb::Status | Verb::Mute | Verb::Unmute => false,
-        Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen => false,
+        Verb::Identity { .. } | Verb::Id | Verb::Demo { .. } | Verb::Devices | Verb::Open { .. } => false,
+        Verb::Status | Verb::Mute | Verb::Unmute | Verb::Ptt { .. } | Verb::Deafen | Verb::Undeafen => false,
         Verb::Hold | Verb::Unhold | Verb::Hangup => false,
     }
 }
@@ -193,14 +204,52 @@ fn refuse(error: &clap::Error, words: &[OsString], clock: MonotonicClock) -> Exi
     if asked_for_help { Exit::Fine.into() } else { Exit::Usage.into() }
 }
 
-#[cfg(feature = "gui")]
-fn client(
-    home: &Path,
-    config: ConfigFile,
-    filter: Option<&str>,
+/// A link as the first word is what a link handler runs. Options of all verbs may stand before it.
+fn name_the_verb(mut words: Vec<OsString>) -> Vec<OsString> {
+    let is_link = |word: &OsString| {
+        let start = word.to_str().and_then(|word| word.get(..LINK_SCHEME.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(LINK_SCHEME))
+    };
+    let mut at = 1;
+    while let Some(word) = words.get(at) {
+        match word.to_str() {
+            Some("--home" | "--log") => at += 2,
+            Some(option) if option.starts_with("--") && option.len() > 2 => at += 1,
+            _ => break,
+        }
+    }
+    if words.get(at).is_some_and(is_link) {
+        words.insert(at, "open".into());
+    }
+    words
+}
+
+/// What the desktop client is started with, besides its configuration.
+#[cfg_attr(not(feature = "gui"), allow(dead_code, reason = "nothing is started then"))]
+struct Start<'a> {
+    home: &'a Path,
+    filter: Option<&'a str>,
     json: bool,
     clock: MonotonicClock,
-) -> Result<Next, Failure> {
+}
+
+/// The client, unless it runs already: then it is shown, and `link` in it.
+fn client(start: Start<'_>, config: ConfigFile, link: Option<Link>) -> Result<Next, Failure> {
+    let (verb, request) = match &link {
+        Some(link) => ("open", RemoteVerb::Open { link: link.to_string() }),
+        None => ("show", RemoteVerb::Show),
+    };
+    if let Some(answer) = engine::ask_running(start.home, &request)? {
+        let mut out = output::for_stdout(start.json, start.clock, Show::default());
+        out.report(&Report::Running { verb, answer });
+        return Ok(Next::Exit(Exit::Fine.into()));
+    }
+    new_client(start, config, link)
+}
+
+#[cfg(feature = "gui")]
+fn new_client(start: Start<'_>, config: ConfigFile, link: Option<Link>) -> Result<Next, Failure> {
+    let Start { home, filter, json, clock } = start;
     let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let display = has("DISPLAY") || has("WAYLAND_DISPLAY") || has("WAYLAND_SOCKET");
     if !display && !cfg!(any(windows, target_os = "macos")) {
@@ -211,10 +260,37 @@ fn client(
     let logs = logging::start(filter, Some(home))?;
     let mut options = resolve::online(home, true, config.network, config.audio)?;
     options.remember = true;
-    Ok(Next::Client(Box::new(Client { options, json, clock, _logs: logs })))
+    options.windowed = true;
+    Ok(Next::Client(Box::new(Client { options, link, json, clock, _logs: logs })))
 }
 
 #[cfg(not(feature = "gui"))]
-fn client(_: &Path, _: ConfigFile, _: Option<&str>, _: bool, _: MonotonicClock) -> Result<Next, Failure> {
+fn new_client(_: Start<'_>, _: ConfigFile, _: Option<Link>) -> Result<Next, Failure> {
     Err(usage("this twocans has no desktop client; try `twocans demo`, or `twocans call LINK` to talk from here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(line: &str) -> String {
+        let words = name_the_verb(line.split(' ').map(OsString::from).collect());
+        words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_bare_link_is_to_be_opened() {
+        assert_eq!(named("twocans twocans:abc"), "twocans open twocans:abc");
+        assert_eq!(named("twocans --home /p --json TwoCans:abc"), "twocans --home /p --json open TwoCans:abc");
+        assert_eq!(named("twocans --log=debug twocans:abc --json"), "twocans --log=debug open twocans:abc --json");
+    }
+
+    #[test]
+    fn every_other_line_stays_as_it_is() {
+        for line in
+            ["twocans", "twocans call twocans:abc", "twocans fly", "twocans --home twocans:abc", "twocans -- twocans:a"]
+        {
+            assert_eq!(named(line), line);
+        }
+    }
 }

@@ -347,6 +347,17 @@ pub enum Event {
     },
     /// One check of a diagnosis is done.
     Checked(Check),
+    /// It rings, and nothing is heard of it: the ring device cannot be used.
+    RingFailed {
+        call: CallId,
+        why: String,
+    },
+    /// Another process of this profile was given this link, perhaps by a page in a browser: it is to be shown, not dialled.
+    LinkOpened {
+        link: Link,
+    },
+    /// Another process of this profile was to open the window that is there already.
+    ShowRequested,
     /// Something failed that no command asked for (a device that died, a store that is full).
     Failed(Failure),
     CommandFinished {

@@ -40,7 +40,7 @@ pub fn has_identity(home: &Path) -> bool {
 }
 
 /// Takes a backup into a profile that has no identity yet, before [`Engine::start`](super::Engine::start). Blocks for
-/// about a second.
+/// about a second; not to be called by an asynchronous task.
 pub fn import_identity(home: &Path, file: &Path, passphrase: &Passphrase) -> Result<Imported, Failure> {
     import(home, file, passphrase, false)
 }

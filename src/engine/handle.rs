@@ -50,7 +50,13 @@ impl Engine {
         self.snapshot.borrow().clone()
     }
 
-    /// Of the running call, always up to date.
+    /// Waits until the snapshot is another one than when this handle, or the one that it was cloned from, waited last.
+    /// False once the engine has stopped. Nothing is lost when the future is dropped.
+    pub async fn changed(&mut self) -> bool {
+        self.snapshot.changed().await.is_ok()
+    }
+
+    /// Of the running call, or of sound that is tried; always up to date.
     pub fn levels(&self) -> &Levels {
         &self.levels
     }

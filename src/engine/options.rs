@@ -20,6 +20,9 @@ pub struct Options {
     pub online: bool,
     /// Publish presence and take calls (`answer`, the client); `call`, `lookup` and `node` do not.
     pub callable: bool,
+    /// There is a window: what another process of this profile wants to be seen is told by
+    /// [`Event::LinkOpened`](super::Event) and [`Event::ShowRequested`](super::Event), and else refused.
+    pub windowed: bool,
     pub network: NetworkOptions,
     pub audio: AudioOptions,
     /// Begin with what was chosen last ([`CommandKind::ChooseAudio`](super::CommandKind) and the like), where these

@@ -32,10 +32,12 @@ pub enum RemoteVerb {
     Call {
         link: String,
     },
-    /// A link was opened on the desktop: show it, or dial it where there is no window.
+    /// A link was opened on the desktop: show it in the window, without dialling.
     Open {
         link: String,
     },
+    /// Bring the window to the front.
+    Show,
 }
 
 /// Hands a verb to the process that holds the profile; `None` when nobody does. Blocks for at most 20 s.
@@ -108,6 +110,7 @@ mod tests {
             RemoteVerb::Status,
             RemoteVerb::HangUp,
             RemoteVerb::Unhold,
+            RemoteVerb::Show,
             RemoteVerb::TalkKey { down: true },
             RemoteVerb::Call { link: "twocans:x".into() },
         ] {

@@ -12,8 +12,9 @@ pub(super) struct Ringer {
 }
 
 impl Ringer {
-    /// `None` when the ring device is `null`. Opening a device may take a while, so that happens elsewhere.
-    pub fn start(ringing: Ringing, sink: &SinkSpec) -> Option<Self> {
+    /// `None` when the ring device is `null`. Opening a device may take a while, so that happens elsewhere; `failed` is
+    /// told there why nothing is heard.
+    pub fn start(ringing: Ringing, sink: &SinkSpec, failed: impl FnOnce(String) + Send + 'static) -> Option<Self> {
         if *sink == SinkSpec::Null {
             return None;
         }
@@ -22,7 +23,7 @@ impl Ringer {
         let ring = move || match RingTone::start(ringing, &sink) {
             // Returns when the ringer is dropped.
             Ok(_tone) => drop(dropped.recv()),
-            Err(why) => tracing::info!(%why, "cannot ring aloud"),
+            Err(why) => failed(why.to_string()),
         };
         std::thread::Builder::new().name("ringer".into()).spawn(ring).ok()?;
         Some(Self { _until: until })

@@ -1,13 +1,14 @@
 //! Who a person is, and how two of them prove it to each other.
 //!
 //! A person is an Ed25519 key ([`PersonKey`]; its public half is [`Person`](crate::base::Person)). It is handed out as
-//! a [`Link`], kept by [`load_or_create`], and used for four things only:
+//! a [`Link`], kept by [`load_or_create`], and used for five things only:
 //!
 //! - [`Initiator`], [`Responder`] and [`Session`] encrypt and authenticate signalling between two people, whatever
 //!   relays carry the bytes;
 //! - [`blinding`] makes a different public key of it for every day, so that the DHT can check a presence record without
 //!   learning whose it is;
 //! - [`binding`] signs the certificate fingerprint of a call's media, so that nobody in the middle can swap it;
+//! - [`statement`] signs what a person says of a group call: who is in it, who is not, who may come by a link;
 //! - [`safety_words()`] lets two people compare keys by voice.
 //!
 //! [`backup`] keeps it safe in an encrypted file.
@@ -25,6 +26,7 @@ mod person_key;
 mod qr;
 mod safety_words;
 mod session;
+pub mod statement;
 #[cfg(test)]
 mod testing;
 
@@ -48,4 +50,9 @@ mod tag {
     pub const BLINDED_NONCE: &[u8] = b"twocans blinded nonce 1\0";
     pub const BINDING: &[u8] = b"twocans fingerprint binding 1\0";
     pub const SAFETY_WORDS: &[u8] = b"twocans safety words 1\0";
+    pub const GROUP_ADD: &[u8] = b"twocans group add 1\0";
+    pub const GROUP_REMOVAL: &[u8] = b"twocans group removal 1\0";
+    pub const GROUP_LINK: &[u8] = b"twocans group link 1\0";
+    pub const GROUP_REVOCATION: &[u8] = b"twocans group revocation 1\0";
+    pub const GROUP_REPORT: &[u8] = b"twocans group report 1\0";
 }

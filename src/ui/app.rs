@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{
     self, CentralPanel, Color32, ColorImage, Context, Frame, Id, Key, Margin, Modifiers, Panel, TextureFilter,
-    TextureHandle, TextureOptions, Theme, Ui, UserAttentionType, ViewportCommand, Visuals, WidgetInfo, WidgetType,
+    TextureHandle, TextureOptions, Theme, Ui, Visuals, WidgetInfo, WidgetType,
 };
 use qrcode::{Color, QrCode};
 
 use super::After;
+use super::desktop::{self, Desktop};
 use super::meters::MeterWatch;
 use super::restore::Opening;
 use super::screens::{self, BackupForm, Drafts, Welcome};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
-use super::view::{Examination, People, Row, Trends};
+use super::view::{Clock, Entry, Examination, Past, People, Row, Trends};
 use super::words::{self, Language};
 use crate::base::{CallId, Person};
 use crate::engine::name_of_nameless;
@@ -39,8 +40,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const THEME: &str = "ui.theme";
 const DARK: &str = "dark";
 const LIGHT: &str = "light";
-/// The preference that names the language, by its tag.
-const LANGUAGE: &str = "ui.language";
 /// The preference that says that the first steps were taken.
 const WELCOMED: &str = "ui.welcomed";
 /// Past calls that are listed.
@@ -99,13 +98,14 @@ impl Notice {
 pub struct LookedUp {
     pub person: Person,
     pub online: Option<bool>,
-    asked: Option<CommandId>,
-    at: Instant,
+    pub asked: Option<CommandId>,
+    pub at: Instant,
 }
 
 pub struct App {
     engine: Engine,
     events: Events,
+    pub desktop: Desktop,
     pub icon: TextureHandle,
     qr: Option<(String, TextureHandle)>,
     copied_at: Option<f64>,
@@ -123,6 +123,9 @@ pub struct App {
     /// Whom the search finds, and all of them.
     found: People,
     everybody: People,
+    past: Past,
+    /// What the time is; tests set it.
+    pub clock: fn() -> Clock,
     pub examination: Examination,
     /// As last listed.
     pub devices: Vec<DeviceInfo>,
@@ -151,19 +154,23 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(ctx: &Context, engine: Engine, events: Events, icon: &egui::IconData, after: Rc<Cell<After>>) -> Self {
+    pub fn new(
+        ctx: &Context,
+        engine: Engine,
+        events: Events,
+        icon: &egui::IconData,
+        desktop: Desktop,
+        after: Rc<Cell<After>>,
+    ) -> Self {
         theme::install(ctx);
-        let size = [icon.width as usize, icon.height as usize];
-        let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
-        let icon =
-            ctx.load_texture("icon", image, TextureOptions::LINEAR.with_mipmap_mode(Some(TextureFilter::Linear)));
         let mut app = Self {
             engine,
             events,
-            icon,
+            icon: icon_texture(ctx, icon),
             qr: None,
             copied_at: None,
-            section: Section::People,
+            section: desktop.section(),
+            desktop,
             chosen: None,
             at_call: false,
             search: String::new(),
@@ -173,6 +180,8 @@ impl App {
             history: Arc::default(),
             found: People::default(),
             everybody: People::default(),
+            past: Past::default(),
+            clock: Clock::now,
             examination: Examination::default(),
             devices: Vec::new(),
             notice: None,
@@ -228,7 +237,10 @@ impl App {
     /// Says everything in `language` from now on.
     pub fn speak(&mut self, language: Language) {
         words::speak(language);
-        self.send(CommandKind::SetPreference { key: LANGUAGE.to_owned(), value: Some(language.tag().to_owned()) });
+        self.send(CommandKind::SetPreference {
+            key: words::CHOSEN_LANGUAGE.to_owned(),
+            value: Some(language.tag().to_owned()),
+        });
     }
 
     pub fn choose_network(&mut self, choice: NetworkChoice) {
@@ -273,7 +285,7 @@ impl App {
             Ok((file, passphrase)) => {
                 self.send(CommandKind::SetPreference { key: WELCOMED.to_owned(), value: Some("yes".to_owned()) });
                 self.after.set(After::Restore { file, passphrase });
-                ctx.send_viewport_cmd(ViewportCommand::Close);
+                desktop::quit(ctx);
             }
             Err(failure) => self.notice = Some(Notice::failure(&failure)),
         }
@@ -292,7 +304,7 @@ impl App {
     /// Closes the window and opens it again, with what was chosen.
     pub fn restart(&mut self, ctx: &Context) {
         self.after.set(After::StartAgain);
-        ctx.send_viewport_cmd(ViewportCommand::Close);
+        desktop::quit(ctx);
     }
 
     /// As it was left; as the desktop is, until somebody chose.
@@ -309,8 +321,7 @@ impl App {
         if !now.preferences.contains_key(WELCOMED) && now.contacts.is_empty() {
             self.welcome = Some(Welcome::default());
         }
-        let chosen = now.preferences.get(LANGUAGE).and_then(|tag| Language::of(tag));
-        words::speak(chosen.unwrap_or_else(Language::of_desktop));
+        words::speak_as_chosen(&now.preferences);
     }
 
     /// For meters in this frame; it is painted anew when they move.
@@ -350,6 +361,11 @@ impl App {
     /// What the list says of one person.
     pub fn row_of(&mut self, now: &Snapshot, person: Person) -> Option<Row> {
         self.everybody.rows(now, &self.history, "").iter().find(|row| row.person == person).cloned()
+    }
+
+    /// The calls with one person.
+    pub fn past(&mut self, person: Person, clock: &Clock) -> Arc<[Entry]> {
+        self.past.entries(&self.history, person, clock)
     }
 
     pub fn dial(&mut self, to: Link) {
@@ -398,9 +414,10 @@ impl App {
         match event {
             Event::Incoming { .. } => {
                 self.notice = None;
-                ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
-                ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Critical));
             }
+            Event::RingFailed { why, .. } => self.desktop.is_silent(why),
+            Event::LinkOpened { link } => desktop::open_link(self, ctx, link),
+            Event::ShowRequested => self.desktop.show(ctx),
             Event::Connected { .. } => {
                 self.trends = Trends::default();
             }
@@ -431,7 +448,7 @@ impl App {
                 self.notice.take_if(|notice| notice.offer == Some(Offer::Unmute));
             }
             Event::Failed(failure) => self.notice = Some(Notice::failure(failure)),
-            Event::Stopped => ctx.send_viewport_cmd(ViewportCommand::Close),
+            Event::Stopped => desktop::quit(ctx),
             _ => {}
         }
     }
@@ -531,11 +548,12 @@ impl App {
         let list_alone = !wide && at_call.is_none() && self.section == Section::People && self.chosen.is_none();
         if wide {
             let frame = Frame::new().fill(palette.surface);
-            let panel = Panel::left("people").default_size(300.0).size_range(240.0..=380.0).frame(frame);
+            let panel =
+                Panel::left("people").default_size(self.desktop.list_width()).size_range(240.0..=380.0).frame(frame);
             panel.show(ui, |ui| screens::people(self, ui, now, call, at));
             // egui lets the keyboard go to the panel's edge, and has no name for it.
             if let Some(edge) = ui.ctx().read_response(Id::new("people").with("__resize")) {
-                edge.widget_info(|| WidgetInfo::labeled(WidgetType::ResizeHandle, true, words::LIST_WIDTH));
+                edge.widget_info(|| WidgetInfo::labeled(WidgetType::ResizeHandle, true, words::LIST_WIDTH.text()));
             }
         }
         // The window is cleared to the canvas: software renderers need not paint it twice.
@@ -567,6 +585,11 @@ impl eframe::App for App {
         while let Some(stamped) = self.events.try_recv() {
             self.heard(ctx, &stamped.event);
         }
+        desktop::attend(self, ctx);
+    }
+
+    fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
+        self.desktop.leave();
     }
 
     fn clear_color(&self, visuals: &Visuals) -> [f32; 4] {
@@ -574,21 +597,31 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        if self.desktop.is_hidden() {
+            return;
+        }
         let now: Arc<Snapshot> = self.engine.snapshot();
-        let call = running(&now);
+        self.dress(ui.ctx(), &now);
+        self.watch_levels(ui.ctx(), &now);
+        self.look_at_backup(ui.ctx());
+        self.frame(ui, &now);
+    }
+}
+
+impl App {
+    /// All that is on screen.
+    pub fn frame(&mut self, ui: &mut Ui, now: &Snapshot) {
+        let call = running(now);
         let ctx = ui.ctx().clone();
         // What a screen reader calls the window.
         ctx.accesskit_node_builder(egui::accesskit_root_id(), |window| window.set_label(words::TITLE.text()));
-        self.dress(&ctx, &now);
-        self.watch_levels(&ctx, &now);
-        self.look_at_backup(&ctx);
-        self.keys(&ctx, &now, call);
+        self.keys(&ctx, now, call);
         if self.welcome.is_some() && call.is_none() {
-            screens::welcome(self, ui, &now);
+            screens::welcome(self, ui, now);
         } else {
-            self.panels(ui, &now, call);
+            self.panels(ui, now, call);
         }
-        screens::sheet(self, &ctx, &now);
+        screens::sheet(self, &ctx, now);
         if let Some(call) = call.filter(|call| rings(call)) {
             screens::incoming(self, &ctx, call);
         }
@@ -596,6 +629,13 @@ impl eframe::App for App {
             ctx.request_repaint_after(until_next_second(super::now().saturating_duration_since(since)));
         }
     }
+}
+
+/// The picture of the program, smooth in every size.
+pub fn icon_texture(ctx: &Context, icon: &egui::IconData) -> TextureHandle {
+    let size = [icon.width as usize, icon.height as usize];
+    let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
+    ctx.load_texture("icon", image, TextureOptions::LINEAR.with_mipmap_mode(Some(TextureFilter::Linear)))
 }
 
 fn running(now: &Snapshot) -> Option<&SnapshotCall> {

@@ -4,6 +4,7 @@
 //! and is painted only when the engine wakes it or something on screen moves.
 
 mod app;
+mod desktop;
 mod meters;
 mod restore;
 mod screens;
@@ -13,6 +14,9 @@ mod view;
 mod widgets;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,22 +24,24 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use eframe::egui::{Context, IconData, ViewportBuilder, ViewportCommand};
+use eframe::egui::{Context, IconData, ViewportBuilder};
 
 use crate::engine::{
     CommandKind, Engine, Event, Events, Failure, FailureKind, Options, Passphrase, Retry, replace_identity,
 };
+use crate::identity::Link;
 use app::App;
+use desktop::Desktop;
 
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
 /// How long good-byes and the withdrawal of our presence may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Opens the window and stays until it is closed.
+/// Opens the window, with `link` shown in it, and stays until it is closed.
 ///
 /// # Errors
 /// When the profile is in use or damaged, or no window can be opened.
-pub fn run(options: Options) -> Result<(), Failure> {
+pub fn run(options: Options, link: Option<Link>) -> Result<(), Failure> {
     let window: Arc<OnceLock<Context>> = Arc::default();
     let awake = window.clone();
     let wake = move || {
@@ -47,7 +53,7 @@ pub fn run(options: Options) -> Result<(), Failure> {
     let farewell = engine.subscribe();
     let home = engine.snapshot().home.clone();
     let after = Rc::new(Cell::new(After::Quit));
-    let result = show(engine.clone(), events, &window, after.clone());
+    let result = show(engine.clone(), events, &window, after.clone(), link);
     stop(&engine, farewell);
     drop(engine);
     match after.take() {
@@ -93,6 +99,7 @@ fn show(
     events: Events,
     window: &Arc<OnceLock<Context>>,
     after: Rc<Cell<After>>,
+    link: Option<Link>,
 ) -> Result<(), Failure> {
     let icon = eframe::icon_data::from_png_bytes(ICON).map_err(|why| no_window(&why.to_string()))?;
     let icon: Arc<IconData> = Arc::new(icon);
@@ -100,8 +107,9 @@ fn show(
         .with_title(words::TITLE.text())
         .with_app_id("twocans")
         .with_icon(icon.clone())
-        .with_inner_size([1120.0, 720.0])
         .with_min_inner_size([420.0, 560.0]);
+    let mut desktop = Desktop::new(&engine);
+    let viewport = desktop.place(viewport);
     let options = eframe::NativeOptions {
         viewport,
         // Nothing here has gradients wide enough to show bands, and software renderers pay for it in every pixel.
@@ -111,7 +119,11 @@ fn show(
     let window = window.clone();
     let create: eframe::AppCreator<'_> = Box::new(move |cc| {
         let ctx = &cc.egui_ctx;
-        let app = App::new(ctx, engine, events, &icon, after);
+        desktop.start(cc, &icon);
+        let mut app = App::new(ctx, engine, events, &icon, desktop, after);
+        if let Some(link) = link {
+            desktop::open_link(&mut app, ctx, &link);
+        }
         let _ = window.set(ctx.clone());
         close_on_interrupt(ctx.clone());
         Ok(Box::new(app))
@@ -124,8 +136,7 @@ fn close_on_interrupt(ctx: Context) {
     let wait = move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            ctx.send_viewport_cmd(ViewportCommand::Close);
-            ctx.request_repaint();
+            desktop::quit(&ctx);
         }
     };
     // Without the thread Ctrl-C ends the program at once, as it does by default.

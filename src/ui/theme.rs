@@ -256,12 +256,13 @@ fn apply(style: &mut Style, palette: &Palette) {
     let widgets = &mut visuals.widgets;
     for (state, fill, border, text) in [
         (&mut widgets.noninteractive, palette.surface, palette.border, palette.text2),
-        (&mut widgets.inactive, palette.raised, palette.border, palette.text),
+        (&mut widgets.inactive, palette.raised, palette.border_strong, palette.text),
         (&mut widgets.hovered, palette.hover, palette.border_strong, palette.text),
         (&mut widgets.active, palette.pressed, palette.border_strong, palette.text),
         (&mut widgets.open, palette.pressed, palette.border_strong, palette.text),
     ] {
-        state.bg_fill = fill;
+        // The ground of boxes to tick and of sliders' rails, which must be seen on every card.
+        state.bg_fill = palette.chip;
         state.weak_bg_fill = fill;
         state.bg_stroke = Stroke::new(1.0, border);
         state.fg_stroke = Stroke::new(1.0, text);

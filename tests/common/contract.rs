@@ -200,6 +200,17 @@ const EVENTS: &[(&str, &[Field])] = &[
     ("sdp_written", SDP_FILE),
     ("sdp_awaited", SDP_FILE),
     ("sdp_read", SDP_FILE),
+    ("identity_exported", &[("person", Kind::Person, KNOWN), ("link", Kind::Link, KNOWN), ("file", Kind::Text, KNOWN)]),
+    (
+        "identity_imported",
+        &[
+            ("person", Kind::Person, KNOWN),
+            ("link", Kind::Link, KNOWN),
+            ("contacts", Kind::Number, KNOWN),
+            ("blocked", Kind::Number, KNOWN),
+            ("set_aside", Kind::Text, NULLABLE),
+        ],
+    ),
     (
         "demo_result",
         &[

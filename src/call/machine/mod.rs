@@ -3,7 +3,7 @@
 //! Inputs are in [`peer`], [`human`], [`link`] and [`restart`]; each names what every state makes of it, so that a new state does not
 //! compile until each input has been thought of.
 //!
-//! A group call will be several of these under one call id; nothing in here knows of the others.
+//! A group call ([`group`](crate::call::group)) is several of these; nothing in here knows of the others.
 
 mod human;
 mod link;

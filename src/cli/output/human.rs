@@ -351,6 +351,8 @@ impl Output for Human {
             }
             Event::Checked(check) => self.checked(check),
             Event::Failed(failure) => self.failure(failure),
+            Event::RingFailed { why, .. } => self.warn(&format!("It rings without a sound: {why}.")),
+            Event::LinkOpened { .. } | Event::ShowRequested => {}
             Event::FrameLengthChanged { .. } | Event::Net(_) | Event::NodeStats(_) | Event::CommandFinished { .. } => {}
             Event::Described { .. } => {}
             Event::Lagged { .. } | Event::Stopped => {}

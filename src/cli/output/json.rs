@@ -101,6 +101,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::Lagged { .. } => "lagged",
         Event::Stopped => "stopped",
         Event::CommandFinished { .. } | Event::Described { .. } => return None,
+        Event::RingFailed { .. } | Event::LinkOpened { .. } | Event::ShowRequested => return None,
     })
 }
 
@@ -121,6 +122,8 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
             .maybe_text("by", mapped.as_ref().map(|mapped| &mapped.by)),
         Event::SuperPeer { on, reason } => line.put("on", on).put("reason", reason),
         Event::NetworkChanged | Event::Stopped | Event::CommandFinished { .. } | Event::Described { .. } => line,
+        Event::LinkOpened { .. } | Event::ShowRequested => line,
+        Event::RingFailed { call, why } => line.text("call", call).put("why", why),
         Event::Dialing { call, peer } => line.text("call", call).text("peer", peer),
         Event::Ringing { call, took } => line.text("call", call).duration("ring_ms", *took),
         Event::Incoming { call, from, name, known } => {

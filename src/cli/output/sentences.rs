@@ -145,6 +145,31 @@ pub fn end(reason: EndReason, peer: &str, talked: Duration) -> String {
     }
 }
 
+/// What became of a past call in which nobody talked, in a few words.
+pub fn why_no_talk(reason: EndReason, outgoing: bool) -> &'static str {
+    match (reason, outgoing) {
+        (EndReason::Declined, true) => "declined",
+        (EndReason::Declined, false) => "you declined",
+        (EndReason::Busy, true) => "busy",
+        (EndReason::NoAnswer, true) => "no answer",
+        (EndReason::Cancelled, true) => "cancelled",
+        (EndReason::NotFound, true) => "not found",
+        (EndReason::Unreachable, true) => "not reached",
+        (EndReason::Busy | EndReason::NoAnswer | EndReason::Cancelled, false) => "missed",
+        (EndReason::NotFound | EndReason::Unreachable, false) => "missed",
+        (EndReason::FingerprintMismatch, _) => "ALARM: cut",
+        (
+            EndReason::HangUp
+            | EndReason::RemoteHangUp
+            | EndReason::TimeLimit
+            | EndReason::ConnectionLost
+            | EndReason::Device
+            | EndReason::Shutdown,
+            _,
+        ) => "did not connect",
+    }
+}
+
 /// "3 minutes ago".
 pub fn ago(seconds: i64) -> String {
     let (number, unit) = match seconds {

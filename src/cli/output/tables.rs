@@ -63,10 +63,10 @@ pub fn history(calls: &[HistoryEntry], now_unix_s: i64, style: Style) -> String 
         let arrow = if entry.outgoing { style.accent("→") } else { style.good("←") };
         let name = entry.name.clone().unwrap_or_else(|| entry.person.abbreviated());
         let ago = sentences::ago(now_unix_s.saturating_sub(entry.started_unix_s));
-        let how = match (entry.talked.is_zero(), entry.outgoing) {
-            (false, _) => format!("talked {}", sentences::timer(entry.talked)),
-            (true, false) => "missed".into(),
-            (true, true) => "did not connect".into(),
+        let how = if entry.talked.is_zero() {
+            sentences::why_no_talk(entry.reason, entry.outgoing).to_owned()
+        } else {
+            format!("talked {}", sentences::timer(entry.talked))
         };
         format!("{arrow} {name:<24}  {how:<16}  {}", style.dim(&ago))
     });
@@ -85,6 +85,8 @@ pub fn running(verb: &str, answer: &serde_json::Value, style: Style) -> String {
         "hold" => "On hold: neither of you hears the other.",
         "unhold" => "No longer on hold.",
         "hangup" => "Hung up.",
+        "open" => "The running twocans of this profile shows the link.",
+        "show" => "twocans is running already; its window is shown.",
         "call" => "The running twocans of this profile is calling.",
         _ => "",
     };

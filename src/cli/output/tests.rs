@@ -480,3 +480,71 @@ fn reports_have_stable_fields() {
     json.report(&Report::Note("hello".into()));
     assert_eq!(shared.take(), "");
 }
+
+#[test]
+fn past_calls_say_what_became_of_them() {
+    let call = |reason, outgoing, seconds| HistoryEntry {
+        call: CALL,
+        person: alice(),
+        name: Some("Alice".into()),
+        outgoing,
+        started_unix_s: 1000,
+        talked: Duration::from_secs(seconds),
+        reason,
+    };
+    let calls = [
+        call(EndReason::HangUp, true, 83),
+        call(EndReason::NoAnswer, true, 0),
+        call(EndReason::Cancelled, false, 0),
+        call(EndReason::Declined, false, 0),
+    ];
+    let shown = tables::history(&calls, 1000 + 7200, Style::PLAIN);
+    let lines: Vec<Vec<&str>> =
+        shown.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    let ago = "2 hours ago";
+    assert_eq!(
+        lines,
+        [
+            ["→ Alice", "talked 1:23", ago],
+            ["→ Alice", "no answer", ago],
+            ["← Alice", "missed", ago],
+            ["← Alice", "you declined", ago],
+        ]
+    );
+}
+
+#[test]
+fn a_running_process_says_who_holds_the_call() {
+    let status = |held, peer_held| {
+        let call = serde_json::json!({ "name": "Alice", "phase": "connected", "path": "direct", "seconds": 7,
+            "held": held, "peer_held": peer_held });
+        tables::running("status", &serde_json::json!({ "acks": 2, "calls": [call] }), Style::PLAIN)
+    };
+    assert!(status(false, false).contains("In a call with Alice: connected, direct, 0:07."));
+    assert!(status(true, true).contains("0:07, on hold."));
+    assert!(status(false, true).contains("0:07, they put you on hold."));
+}
+
+#[test]
+fn a_backup_is_told_to_programs_and_people() {
+    let shared = Shared::default();
+    let mut json = Json::new(Box::new(shared.clone()), MonotonicClock::start());
+    let p = alice().to_string();
+    let exported = Report::Exported { link: link(), file: "/tmp/me".into() };
+    let imported = |contacts, set_aside| Report::Imported(Imported { link: link(), contacts, blocked: 2, set_aside });
+    for (report, expected) in [
+        (exported.clone(), format!(r#""person":"{p}","link":"twocans:{p}","file":"/tmp/me""#)),
+        (imported(1, None), format!(r#""link":"twocans:{p}","contacts":1,"blocked":2,"set_aside":null"#)),
+        (imported(0, Some("/old".into())), r#""contacts":0,"blocked":2,"set_aside":"/old""#.into()),
+    ] {
+        json.report(&report);
+        let line = shared.take();
+        assert!(line.contains(&expected), "{line}");
+    }
+    let mut human = Human::new(Box::new(shared.clone()), Box::new(shared.clone()), Style::PLAIN, Show::default());
+    human.report(&exported);
+    assert!(shared.take().contains("is kept in /tmp/me"));
+    human.report(&imported(1, Some("/old".into())));
+    let said = shared.take();
+    assert!(said.contains("with one contact") && said.contains("before is in /old"), "{said}");
+}

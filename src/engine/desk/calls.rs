@@ -6,11 +6,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::Desk;
 use super::reconnecting;
 use super::reports::LastCounters;
+use super::{Desk, DeskInput};
 use crate::audio::Ringing;
 use crate::base::{CallId, EndReason, Person};
 use crate::call::{CallEvent, Invite, InviteReply, LinkNews as CallNews, Message, Quality, Route};
@@ -23,8 +24,8 @@ use crate::engine::sound::resilience_settings;
 use crate::engine::tally::Tally;
 use crate::engine::voice_thread::PeerKey;
 use crate::engine::{
-    self, Broken, CallPhase, CallSide, Candidate, Cause, Event, Failure, FailureKind, MediaPath, PeerStats, Retry,
-    SnapshotCall,
+    self, Broken, CallPhase, CallSide, Candidate, Cause, Event, Failure, FailureKind, MediaPath, Options, PeerStats,
+    Retry, SnapshotCall,
 };
 use crate::identity::safety_words;
 use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Path, Role};
@@ -106,6 +107,13 @@ impl LiveCall {
             task.job(job);
         }
     }
+}
+
+/// A call that rings without a sound shows all the same, and why.
+fn ring(ringing: Ringing, call: CallId, options: &Options, desk: &mpsc::Sender<DeskInput>) -> Option<Ringer> {
+    let desk = desk.clone();
+    let failed = move |why| drop(desk.blocking_send(DeskInput::RingFailed { call, why }));
+    Ringer::start(ringing, &options.audio.ring_device, failed)
 }
 
 /// How a dial that reached nobody is told.
@@ -372,12 +380,12 @@ impl Desk {
                 live.phase = CallPhase::Ringing;
                 let took = now.duration_since(live.started);
                 live.ring = Some(took);
-                live.ringer = Ringer::start(Ringing::Ringback, &self.options.audio.ring_device);
+                live.ringer = ring(Ringing::Ringback, call, &self.options, &self.inbox);
                 self.emit_at(now, Event::Ringing { call, took });
             }
             CallEvent::Incoming { from, .. } => {
                 let name = live.name.clone();
-                live.ringer = Ringer::start(Ringing::Incoming, &self.options.audio.ring_device);
+                live.ringer = ring(Ringing::Incoming, call, &self.options, &self.inbox);
                 let known = self.contact(from).is_some();
                 self.emit_at(now, Event::Incoming { call, from, name, known });
             }

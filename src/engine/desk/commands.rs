@@ -326,7 +326,10 @@ impl Desk {
                     return Err(Failure::usage("there is no call to hang up"));
                 }
             }
-            RemoteVerb::Call { link } | RemoteVerb::Open { link } => {
+            RemoteVerb::Open { .. } | RemoteVerb::Show if !self.options.windowed => return Err(no_window()),
+            RemoteVerb::Open { link } => self.emit(Event::LinkOpened { link: whom::link(&link)? }),
+            RemoteVerb::Show => self.emit(Event::ShowRequested),
+            RemoteVerb::Call { link } => {
                 let to = match whom::parse(&link)? {
                     Whom::Link(link) => link,
                     Whom::Name(name) => whom::by_name(&self.contacts, &name)?.link.clone(),
@@ -369,6 +372,18 @@ impl Desk {
             "deafened": self.deafened,
             "calls": calls,
         })
+    }
+}
+
+fn no_window() -> Failure {
+    Failure {
+        kind: FailureKind::ProfileInUse,
+        retry: Retry::AfterUserAction,
+        detail: format!(
+            "the profile is in use by process {}, which has no window: end it first, or have it call somebody with \
+             `twocans call LINK`",
+            std::process::id()
+        ),
     }
 }
 

@@ -114,6 +114,10 @@ pub(super) enum DeskInput {
         command: super::CommandId,
         result: Result<i64, Failure>,
     },
+    RingFailed {
+        call: CallId,
+        why: String,
+    },
     Totals(Totals),
     Checked(Check),
     Diagnosed {
@@ -352,6 +356,10 @@ impl Desk {
             DeskInput::RingTried { command, result } => self.ring_tried(command, result),
             DeskInput::Done { command, result } => self.finish(command, result),
             DeskInput::Exported { command, result } => self.exported(command, result),
+            DeskInput::RingFailed { call, why } => {
+                tracing::info!(%why, "cannot ring aloud");
+                self.emit_at(now, Event::RingFailed { call, why });
+            }
             DeskInput::Totals(totals) => self.report_totals(totals),
             DeskInput::Checked(check) => self.emit(Event::Checked(check)),
             DeskInput::Diagnosed { asker, diagnosis } => self.diagnosed(asker, diagnosis),

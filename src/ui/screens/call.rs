@@ -146,13 +146,13 @@ fn volume(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person) {
         let left = eframe::egui::Align2::LEFT_CENTER;
         ui.painter().text(rect.left_center(), left, words::VOLUME, Type::Small.font(), palette.text2);
         ui.spacing_mut().slider_width = 152.0;
-        // The slider's own figure would be a control without a name.
-        let slider = ui.add(Slider::new(&mut percent, 0..=Volume::MAX.percent()).show_value(false).step_by(5.0));
+        let slider = Slider::new(&mut percent, 0..=Volume::MAX.percent()).show_value(false).step_by(5.0);
+        let slider = ui.add(slider);
         slider.widget_info(|| WidgetInfo::slider(true, f64::from(percent), words::VOLUME.text()));
-        label(ui, format!("{percent} %"), Type::Small, palette.text2);
         if slider.changed() {
             app.send(CommandKind::SetVolume { person, volume: Volume::from_percent(percent) });
         }
+        label(ui, format!("{percent} %"), Type::Small, palette.text2);
     });
 }
 
@@ -190,8 +190,10 @@ fn controls(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall) {
     let count = if talking { 4.0 } else { 1.0 };
     ui.add_space(space::M);
     ui.horizontal(|ui| {
-        let gap = if talking { space::XL } else { 0.0 };
-        let width = count * 80.0 + (count - 1.0) * space::S + gap;
+        // Hang up is set apart, where there is room.
+        let apart = if talking && ui.available_width() > 420.0 { space::XL } else { 0.0 };
+        ui.spacing_mut().item_spacing.x = if apart > 0.0 { space::S } else { 0.0 };
+        let width = count * 80.0 + (count - 1.0) * ui.spacing().item_spacing.x + apart;
         ui.add_space(((ui.available_width() - width) / 2.0).max(0.0));
         if talking {
             let (icon, name, kind) =
@@ -208,7 +210,7 @@ fn controls(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall) {
             if call_control(ui, icon, name, kind).clicked() {
                 app.send(CommandKind::SetHeld { call: call.call, held: !call.held });
             }
-            ui.add_space(space::XL);
+            ui.add_space(apart);
         }
         let name = if talking { words::HANG_UP } else { words::CANCEL };
         if call_control(ui, Icon::PhoneOff, name, Kind::Danger).clicked() {

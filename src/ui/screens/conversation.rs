@@ -1,6 +1,8 @@
 //! One person: whether they are there, a way to call them, and the calls there were.
 
-use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, Popup, RichText, ScrollArea, Sense, Ui, vec2};
+use eframe::egui::{
+    Align, Direction, Frame, Label, Layout, Margin, Panel, Popup, RichText, ScrollArea, Sense, Ui, vec2,
+};
 use lucide_icons::Icon;
 
 use super::people::icon_of;
@@ -9,9 +11,12 @@ use crate::base::Person;
 use crate::engine::{CommandKind, Route, Snapshot};
 use crate::ui::app::{App, Notice, Offer, Sheet};
 use crate::ui::theme::{Type, palette, radius, space};
-use crate::ui::view::{Clock, Line, Row, days};
+use crate::ui::view::{Clock, Entry, Line, Row};
 use crate::ui::widgets::{Kind, button, emptiness, icon_button, label, line, paint_avatar, pill};
 use crate::ui::words;
+
+/// Height of a row.
+const ROW: f32 = 32.0;
 
 pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, back: bool) {
     let palette = palette(ui.ctx());
@@ -24,23 +29,26 @@ pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, 
     let panel = Panel::top("conversation header").exact_size(64.0).resizable(false).frame(frame);
     panel.show(ui, |ui| ui.horizontal_centered(|ui| header(app, ui, now, &row, back)));
     notice(app, ui);
-    let clock = Clock::now();
-    let days = days(&app.history, person, &clock);
+    let clock = (app.clock)();
+    let entries = app.past(person, &clock);
     Frame::new().inner_margin(Margin::symmetric(20, 0)).show(ui, |ui| {
-        if days.is_empty() {
+        if entries.is_empty() {
             ui.add_space(ui.available_height() * 0.3);
             return emptiness(ui, Icon::Phone, words::NO_CALLS, words::NO_CALLS_BODY);
         }
-        ScrollArea::vertical().auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
-            ui.spacing_mut().item_spacing.y = 6.0;
-            for (day, lines) in &days {
-                ui.add_space(space::L);
-                ui.vertical_centered(|ui| label(ui, day, Type::Caption, palette.text3));
-                for line in lines {
-                    past_call(ui, line, &clock);
-                }
+        ui.spacing_mut().item_spacing.y = 0.0;
+        let area = ScrollArea::vertical().auto_shrink(false).stick_to_bottom(true);
+        area.show_rows(ui, ROW, entries.len(), |ui, shown| {
+            for entry in entries.get(shown).unwrap_or_default() {
+                let row = vec2(ui.available_width(), ROW);
+                ui.allocate_ui_with_layout(row, Layout::centered_and_justified(Direction::LeftToRight), |ui| {
+                    ui.set_min_size(row);
+                    match entry {
+                        Entry::Day(day) => drop(label(ui, day, Type::Caption, palette.text3)),
+                        Entry::Call(line) => past_call(ui, line, &clock),
+                    }
+                });
             }
-            ui.add_space(space::L);
         });
     });
 }
@@ -143,5 +151,5 @@ fn past_call(ui: &mut Ui, line: &Line, clock: &Clock) {
     let (icon, worry) = icon_of(line.outcome);
     let (ink, fill) = if worry { (palette.danger, palette.danger_weak) } else { (palette.text2, palette.surface) };
     let text = format!("{} · {}", line.text, clock.time(line.started_unix_s));
-    ui.vertical_centered(|ui| pill(ui, Some(icon), &text, ink, fill));
+    ui.vertical_centered(|ui| pill(ui, Some(icon), text, ink, fill));
 }

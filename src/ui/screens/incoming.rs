@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eframe::egui::{Align, Context, Layout, Sense, Stroke, vec2};
+use eframe::egui::{Align, Context, Label, Layout, RichText, Sense, Stroke, vec2};
 use lucide_icons::Icon;
 
 use crate::engine::{CommandKind, SnapshotCall, name_of_nameless};
@@ -31,6 +31,10 @@ pub fn incoming(app: &mut App, ctx: &Context, call: &SnapshotCall) {
             paint_avatar(ui.painter(), rect.center(), 92.0, &name, call.peer_seed(), palette.on_fill);
             label(ui, name, Type::Title, palette.text);
             label(ui, name_of_nameless(call.peer.as_ref()), Type::Small, palette.text2);
+            if let Some(why) = app.desktop.silence() {
+                let why = RichText::new(words::rings_silently(why)).font(Type::Small.font()).color(palette.warn);
+                ui.add(Label::new(why).wrap().halign(Align::Center));
+            }
             ui.add_space(space::L);
             ui.horizontal(|ui| {
                 ui.add_space((ui.available_width() - 2.0 * 80.0 - space::XXL) / 2.0);

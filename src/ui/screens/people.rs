@@ -50,7 +50,7 @@ pub fn people(app: &mut App, ui: &mut Ui, now: &Snapshot, call: Option<&Snapshot
         };
         return emptiness(ui, Icon::UsersRound, title, body);
     }
-    let clock = Clock::now();
+    let clock = (app.clock)();
     ui.spacing_mut().item_spacing.y = 2.0;
     ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW, rows.len(), |ui, shown| {
         for person in rows.get(shown).unwrap_or_default() {

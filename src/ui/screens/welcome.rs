@@ -14,7 +14,7 @@ use crate::ui::widgets::{Kind, button, card, label, named};
 use crate::ui::words::{self, Word};
 
 /// Of the card.
-const WIDTH: f32 = 460.0;
+const WIDTH: f32 = 540.0;
 
 /// Where the user is on the way.
 #[derive(Debug, Default)]
@@ -34,6 +34,14 @@ enum Step {
 impl Step {
     const ALL: [Self; 3] = [Self::Name, Self::Sound, Self::Link];
 
+    /// About that of its card, to put it in the middle.
+    const fn height(self) -> f32 {
+        match self {
+            Self::Name | Self::Sound => 480.0,
+            Self::Link => 710.0,
+        }
+    }
+
     const fn title(self) -> (Word, Word) {
         match self {
             Self::Name => (words::WELCOME, words::WELCOME_BODY),
@@ -49,7 +57,7 @@ pub fn welcome(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let mut next = Some(state.step);
     notice(app, ui);
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-        ui.add_space(((ui.available_height() - 560.0) / 2.0).max(space::L));
+        ui.add_space(((ui.available_height() - state.step.height()) / 2.0).max(space::S));
         ui.with_layout(Layout::top_down(Align::Center), |ui| {
             card(ui).inner_margin(Margin::same(28)).show(ui, |ui| {
                 ui.set_width((ui.available_width() - 2.0 * space::L).min(WIDTH));
@@ -83,7 +91,11 @@ fn name(app: &mut App, ui: &mut Ui, now: &Snapshot, state: &mut Welcome) {
     let text = state.name.get_or_insert(known);
     label(ui, words::YOUR_NAME, Type::Small, palette(ui.ctx()).text2);
     let edit = TextEdit::singleline(text).hint_text(words::YOUR_NAME_HINT.text()).margin(Margin::symmetric(12, 9));
-    named(ui.add(edit.desired_width(f32::INFINITY)), words::YOUR_NAME);
+    let edit = named(ui.add(edit.desired_width(f32::INFINITY)), words::YOUR_NAME);
+    // The only thing to type into.
+    if app.sheet.is_none() && ui.memory(|memory| memory.focused().is_none()) && !edit.lost_focus() {
+        edit.request_focus();
+    }
     ui.add_space(space::M);
     if button(ui, Some(Icon::RotateCcw), words::RESTORE_OFFER, Kind::Ghost).clicked() {
         app.sheet = Some(Sheet::Restore(BackupForm::default()));

@@ -38,11 +38,11 @@ pub fn you(app: &mut App, ui: &mut Ui, now: &Snapshot) {
 pub fn link_card(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let palette = palette(ui.ctx());
     let (text, ink, fill) = match (&now.link, now.presence_acks) {
-        (None, _) => (words::STARTING.into(), palette.text2, palette.chip),
-        (Some(_), 0) => (words::NOT_CALLABLE.into(), palette.warn, palette.warn_weak),
-        (Some(_), nodes) => (words::callable(nodes), palette.success, palette.success_weak),
+        (None, _) => (words::STARTING, palette.text2, palette.chip),
+        (Some(_), 0) => (words::NOT_CALLABLE, palette.warn, palette.warn_weak),
+        (Some(_), _) => (words::CALLABLE, palette.success, palette.success_weak),
     };
-    pill(ui, None, &text, ink, fill);
+    pill(ui, None, text, ink, fill);
     ui.add_space(space::S);
     let (rect, _) = ui.allocate_exact_size(vec2(CODE, CODE), Sense::hover());
     let Some(link) = &now.link else {

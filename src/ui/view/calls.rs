@@ -1,9 +1,11 @@
 //! Past calls, as they are shown.
 
+use std::sync::Arc;
+
 use super::Clock;
 use crate::base::Person;
 use crate::engine::{EndReason, HistoryEntry};
-use crate::ui::words;
+use crate::ui::words::{self, Language};
 
 /// What a past call was to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,17 +42,65 @@ impl Line {
     }
 }
 
-/// The calls with `person`, oldest day first, each day under its heading.
-pub fn days(history: &[HistoryEntry], person: Person, clock: &Clock) -> Vec<(String, Vec<Line>)> {
-    let mut days: Vec<(String, Vec<Line>)> = Vec::new();
-    for entry in history.iter().rev().filter(|entry| entry.person == person) {
-        let heading = clock.day(clock.date(entry.started_unix_s));
-        match days.last_mut() {
-            Some((last, lines)) if *last == heading => lines.push(Line::of(entry)),
-            _ => days.push((heading, vec![Line::of(entry)])),
+/// A row of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// The heading of a day.
+    Day(String),
+    Call(Line),
+}
+
+/// The conversation of the last frame, which stays as long as nothing that it shows has changed: ten thousand past calls
+/// are not read in every frame.
+#[derive(Default)]
+pub struct Past {
+    shown: Option<(Source, Arc<[Entry]>)>,
+}
+
+/// What a conversation is made of.
+struct Source {
+    history: Arc<Vec<HistoryEntry>>,
+    person: Person,
+    today: String,
+    language: Language,
+}
+
+impl Source {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.history, &other.history)
+            && (self.person, &self.today, self.language) == (other.person, &other.today, other.language)
+    }
+}
+
+impl Past {
+    /// As [`entries`].
+    pub fn entries(&mut self, history: &Arc<Vec<HistoryEntry>>, person: Person, clock: &Clock) -> Arc<[Entry]> {
+        let (today, language) = (clock.today(), words::spoken());
+        let source = Source { history: history.clone(), person, today, language };
+        match &self.shown {
+            Some((of, shown)) if of.is(&source) => shown.clone(),
+            _ => {
+                let entries: Arc<[Entry]> = entries(history, person, clock).into();
+                self.shown = Some((source, entries.clone()));
+                entries
+            }
         }
     }
-    days
+}
+
+/// The calls with `person`, oldest first, each day under its heading.
+fn entries(history: &[HistoryEntry], person: Person, clock: &Clock) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut day = None;
+    for entry in history.iter().rev().filter(|entry| entry.person == person) {
+        let date = clock.date(entry.started_unix_s);
+        if day != Some(date) {
+            day = Some(date);
+            entries.push(Entry::Day(clock.day(date)));
+        }
+        entries.push(Entry::Call(Line::of(entry)));
+    }
+    entries
 }
 
 #[cfg(test)]
@@ -93,9 +143,14 @@ pub(super) mod tests {
             entry(1, NOW - 600, true, 10, end),
             entry(1, NOW - 90_000, true, 20, end),
         ];
-        let days = days(&newest_first, Person::from_bytes([1; 32]), &Clock::at(NOW));
-        let shape: Vec<(&str, usize)> = days.iter().map(|(day, lines)| (day.as_str(), lines.len())).collect();
-        assert_eq!(shape, [("Yesterday", 1), ("Today", 2)]);
-        assert!(days[1].1[0].started_unix_s < days[1].1[1].started_unix_s, "as they happened");
+        let entries = entries(&newest_first, Person::from_bytes([1; 32]), &Clock::at(NOW));
+        let shape: Vec<String> = entries
+            .iter()
+            .map(|entry| match entry {
+                Entry::Day(day) => day.clone(),
+                Entry::Call(line) => (NOW - line.started_unix_s).to_string(),
+            })
+            .collect();
+        assert_eq!(shape, ["Yesterday", "90000", "Today", "600", "60"], "as they happened");
     }
 }

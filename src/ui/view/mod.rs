@@ -6,7 +6,7 @@ mod people;
 mod trends;
 mod when;
 
-pub use calls::{Line, Outcome, days};
+pub use calls::{Entry, Line, Outcome, Past};
 pub use checks::Examination;
 pub use people::{People, Row};
 pub use trends::Trends;

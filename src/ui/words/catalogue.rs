@@ -68,7 +68,16 @@ thread_local! {
     static SPOKEN: Cell<Language> = const { Cell::new(Language::English) };
 }
 
-/// What this thread, the window's, speaks from now on.
+/// The preference that names the language, by its tag.
+pub const CHOSEN_LANGUAGE: &str = "ui.language";
+
+/// What was chosen, or else what the desktop speaks.
+pub fn speak_as_chosen(preferences: &BTreeMap<String, String>) {
+    let chosen = preferences.get(CHOSEN_LANGUAGE).and_then(|tag| Language::of(tag));
+    speak(chosen.unwrap_or_else(Language::of_desktop));
+}
+
+/// What this thread speaks from now on: the window's, or the one of the services around it.
 pub fn speak(language: Language) {
     SPOKEN.set(language);
 }
@@ -158,7 +167,7 @@ mod tests {
     #[test]
     fn all_languages_say_the_same() {
         let english: BTreeMap<_, _> = messages(Language::English).into_iter().collect();
-        assert!(english.len() > 90 && english["callable"].contains("nodes"));
+        assert!(english.len() > 90 && english["cause-silence"].contains("seconds"));
         for language in Language::ALL {
             let messages = messages(language);
             let other: BTreeMap<_, _> = messages.iter().cloned().collect();

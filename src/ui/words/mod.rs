@@ -2,6 +2,7 @@
 //! function for each that has variables.
 
 mod catalogue;
+mod desktop;
 mod network;
 
 use std::fmt;
@@ -14,7 +15,10 @@ use self::catalogue::{say, text};
 use super::view::Outcome;
 use crate::engine::{Broken, CallPhase, CallSide, EndReason, Failure, FailureKind, MediaPath, PeerStats, SnapshotCall};
 
-pub use self::catalogue::{Language, speak, spoken};
+pub use self::catalogue::{CHOSEN_LANGUAGE, Language, speak, speak_as_chosen, spoken};
+pub use self::desktop::{
+    calls_you, from, no_notifications, no_session_bus, no_talk_key, no_tray, rings_silently, stranger_calls_you,
+};
 pub use self::network::{answer, broken, cause, check, finding, remedy, verdict};
 
 /// A message without variables: a `str` in the language of the moment.
@@ -81,13 +85,16 @@ words! {
     LIGHT_THEME, SEARCH, NOBODY_YET, NOBODY_YET_BODY, NOBODY_FOUND, NOBODY_FOUND_BODY, ADD_CONTACT, NAME, NAME_HINT, SAVE, BACK,
     MORE, RENAME, BLOCK, UNBLOCK, BLOCKED, REMOVE, REMOVE_BODY, REMOVE_NOW, NOT_A_CONTACT, ONLINE, OFFLINE,
     LOOKING, RETURN, IN_CALL, NO_CALLS, NO_CALLS_BODY, DISMISS, YOUR_LINK, LINK_HINT, COPY, COPIED, STARTING,
-    NOT_CALLABLE, OWN_LINK, CALL, INCOMING, ANSWER, DECLINE, HANG_UP, CANCEL, MUTE, UNMUTE, DEAFEN, UNDEAFEN,
+    CALLABLE, NOT_CALLABLE, OWN_LINK, CALL, INCOMING, ANSWER, DECLINE, HANG_UP, CANCEL, MUTE, UNMUTE, DEAFEN, UNDEAFEN,
     ENCRYPTED, THEY_ARE_MUTED, YOU, THEY, SAFETY_WORDS, QUALITY, ROUND_TRIP, JITTER, LOSS, CODEC, OPUS,
     SENT_RECEIVED, BUFFER, MOUTH_TO_EAR, MEASURING, RUN_TEST, TESTING, COPY_REPORT, NETWORK_BODY, NOT_TESTED, NOT_TESTED_BODY,
+    OPEN, QUIT, DESKTOP, CLOSING, KEEP_RUNNING, CANNOT_HIDE, TALK_KEY, TALK_KEY_EXAMPLE, TALK_KEY_BODY,
+    NOTIFICATIONS, NOTIFICATIONS_WORK, CALL_BACK, MISSED, TRAY_CALLABLE, TRAY_IN_CALL, TRAY_MUTED, NO_TRAY,
+    NO_ANSWER, NO_PORTAL, KEY_IS_TAKEN, KEY_IS_MISSING, TALK_KEY_SHORTCUT, NOT_ON_THIS_SYSTEM,
     WELCOME, WELCOME_BODY, WELCOME_SOUND, WELCOME_SOUND_BODY, WELCOME_LINK_BODY, CONTINUE, SKIP, DONE, BACKUP,
     BACKUP_BODY, BACKUP_MADE, NO_BACKUP, MAKE_BACKUP, RESTORE, RESTORE_OFFER, RESTORE_BODY, RESTORING, FILE,
     DROP_FILE, NAME_A_FILE, PASSPHRASE, PASSPHRASE_AGAIN, PASSPHRASE_SHORT, PASSPHRASES_DIFFER, LEVEL, TRY_IT,
-    TRY_MICROPHONE, TRY_MICROPHONE_BODY, HEAR_MYSELF, HEAR_MYSELF_BODY, RING_ONCE, VERIFIED, VERIFIED_BODY,
+    TRY_MICROPHONE,  HEAR_MYSELF, HEAR_MYSELF_BODY, RING_ONCE, VERIFIED, VERIFIED_BODY,
     WORDS_MATCH, DETOUR, DETOUR_BODY, VOLUME, HOLD, UNHOLD, ON_HOLD, THEY_HOLD,
     NETWORK_SETTINGS_BODY, PRIVACY, THEME, LANGUAGE, HELP_OTHERS, HELP_OTHERS_BODY, ASK_PUBLIC_STUN,
     ASK_PUBLIC_STUN_BODY, FIRST_NODES, FIRST_NODES_HINT, RESTART, RESTART_BODY, RELAY_ONLY, RELAY_ONLY_BODY,
@@ -103,10 +110,6 @@ words! {
     CAUSE_UDP_MAY_BE_BLOCKED, REACH_DIRECT, REACH_NOBODY_ANSWERS, REACH_NOWHERE, REACH_RELAYED, REACH_TCP_ONLY,
     REACH_UNCLEAR, REMEDY_ANOTHER_NODE, REMEDY_CONNECTION, REMEDY_DEVICE, REMEDY_LATER, REMEDY_MICROPHONE,
     REMEDY_NETWORK_OWNER, REMEDY_STRICT_ROUTER, REMEDY_UPNP,
-}
-
-pub fn callable(nodes: u32) -> String {
-    say("callable", &[("nodes", nodes.into())])
 }
 
 /// Other rooms write their errors without a capital and a full stop.
@@ -307,6 +310,7 @@ fn nth(names: &Word, number: u8) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Cause;
 
     #[test]
     fn every_word_is_a_message() {
@@ -331,13 +335,14 @@ mod tests {
     fn each_language_counts_and_writes_figures_its_own_way() {
         let said = |language| {
             speak(language);
-            let said = (callable(1), callable(3), percent(Some(0.025)), day_of_month(3, 3, Some(2024)));
+            let waited = |seconds| cause(Cause::Silence { seconds });
+            let said = (waited(1), waited(3), percent(Some(0.025)), day_of_month(3, 3, Some(2024)));
             speak(Language::English);
             said
         };
         let (one, more, share, date) = said(Language::English);
         assert_eq!((share.as_str(), date.as_str()), ("2.5 %", "3 March 2024"));
-        assert!(one.contains("1 node") && !one.contains("nodes") && more.contains("3 nodes"), "{one}; {more}");
+        assert!(one.ends_with("a second.") && more.ends_with("3 seconds."), "{one}; {more}");
         assert_eq!(said(Language::German).2, "2,5 %");
         assert_eq!(said(Language::German).3, "3. März 2024");
         assert_eq!(said(Language::Spanish).3, "3 de marzo de 2024");

@@ -1,5 +1,6 @@
 //! Everything that can be chosen, and how it is laid out: groups of rows with a name at the left.
 
+mod desktop;
 mod network;
 mod privacy;
 mod profile;
@@ -19,6 +20,8 @@ use crate::ui::words::{self, Language, Word};
 /// Longer lines read badly.
 const WIDTH: f32 = 620.0;
 const LABELS: f32 = 150.0;
+/// Inside text fields.
+const FIELD: Margin = Margin::symmetric(10, 7);
 
 /// What is typed into the fields, until it is saved.
 #[derive(Debug, Default)]
@@ -37,6 +40,7 @@ pub fn settings(app: &mut App, ui: &mut Ui, now: &Snapshot) {
             label(ui, words::SETTINGS, Type::Title, palette.text);
             ui.add_space(space::S);
             group(ui, words::SOUND, Some(words::SOUND_BODY), |ui| sound::sound(app, ui, now));
+            group(ui, words::DESKTOP, None, |ui| desktop::desktop(app, ui, now));
             group(ui, words::APPEARANCE, None, |ui| appearance(app, ui));
             group(ui, words::NETWORK, Some(words::NETWORK_SETTINGS_BODY), |ui| network::network(app, ui, now));
             group(ui, words::PRIVACY, None, |ui| privacy::privacy(app, ui, now));

@@ -3,7 +3,7 @@
 use eframe::egui::{TextEdit, Ui};
 use lucide_icons::Icon;
 
-use super::{hint, row, switch};
+use super::{FIELD, hint, row, switch};
 use crate::engine::{NetworkChoice, Snapshot, SuperPeerMode};
 use crate::ui::app::App;
 use crate::ui::widgets::{Kind, button, named};
@@ -35,7 +35,7 @@ pub fn network(app: &mut App, ui: &mut Ui, now: &Snapshot) {
 fn first_nodes(app: &mut App, ui: &mut Ui, known: &[String]) {
     let mut text = app.drafts.nodes.clone().unwrap_or_else(|| known.join("\n"));
     row(ui, words::FIRST_NODES, |ui| {
-        let edit = TextEdit::multiline(&mut text).desired_rows(2).desired_width(f32::INFINITY);
+        let edit = TextEdit::multiline(&mut text).margin(FIELD).desired_rows(2).desired_width(f32::INFINITY);
         let edit = named(ui.add(edit.hint_text(words::FIRST_NODES_HINT.text())), words::FIRST_NODES);
         if edit.changed() {
             app.drafts.nodes = Some(text.clone());

@@ -3,12 +3,11 @@
 use eframe::egui::{Key, Label, RichText, TextEdit, Ui};
 use lucide_icons::Icon;
 
-use super::{hint, row};
+use super::{FIELD, hint, row};
 use crate::engine::{BACKUP_EXPORTED, CommandKind, Snapshot};
 use crate::ui::app::{App, Sheet};
 use crate::ui::screens::BackupForm;
 use crate::ui::theme::{Type, palette};
-use crate::ui::view::Clock;
 use crate::ui::widgets::{Kind, button, named};
 use crate::ui::words;
 
@@ -25,7 +24,7 @@ pub fn profile(app: &mut App, ui: &mut Ui, now: &Snapshot) {
 /// Whether there is a backup, and how to make one or come back from one.
 fn backups(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let made = now.preferences.get(BACKUP_EXPORTED).and_then(|unix_s| unix_s.parse().ok());
-    let said = made.map_or_else(|| words::NO_BACKUP.into(), |unix_s| words::backup_of(&Clock::now().brief(unix_s)));
+    let said = made.map_or_else(|| words::NO_BACKUP.into(), |unix_s| words::backup_of(&(app.clock)().brief(unix_s)));
     row(ui, words::BACKUP, |ui| hint(ui, said));
     row(ui, "", |ui| {
         if button(ui, Some(Icon::Save), words::MAKE_BACKUP, Kind::Soft).clicked() {
@@ -44,7 +43,8 @@ fn your_name(app: &mut App, ui: &mut Ui, now: &Snapshot) {
     let known = now.link.as_ref().and_then(|link| link.name.clone()).unwrap_or_default();
     let mut text = app.drafts.name.clone().unwrap_or_else(|| known.clone());
     row(ui, words::YOUR_NAME, |ui| {
-        let edit = TextEdit::singleline(&mut text).hint_text(words::YOUR_NAME_HINT.text()).desired_width(240.0);
+        let edit =
+            TextEdit::singleline(&mut text).hint_text(words::YOUR_NAME_HINT.text()).margin(FIELD).desired_width(240.0);
         let edit = named(ui.add(edit), words::YOUR_NAME);
         if edit.changed() {
             app.drafts.name = Some(text.clone());

@@ -89,10 +89,8 @@ pub fn try_sound(app: &mut App, ui: &mut Ui, now: &Snapshot) {
             app.send(CommandKind::TryRing);
         }
     });
-    match now.trial {
-        Some(SoundTrial::Meter) => row(ui, "", |ui| hint(ui, words::TRY_MICROPHONE_BODY)),
-        Some(SoundTrial::Echo) => row(ui, "", |ui| hint(ui, words::HEAR_MYSELF_BODY)),
-        None => {}
+    if now.trial == Some(SoundTrial::Echo) {
+        row(ui, "", |ui| hint(ui, words::HEAR_MYSELF_BODY));
     }
 }
 
