@@ -225,7 +225,7 @@ fn every_language_fits() {
 
 #[test]
 fn the_keyboard_reaches_everything() {
-    let mut harness = staged(Theme::Dark, [1120.0, 720.0].into(), |stage| stage.with_friends());
+    let mut harness = staged(Theme::Dark, [1120.0, 720.0].into(), Stage::with_friends);
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
     harness.run_steps(3);
     assert_eq!(harness.state_mut().app().section, Section::Settings);
@@ -237,7 +237,7 @@ fn the_keyboard_reaches_everything() {
     for step in 0..40 {
         harness.key_press(Key::Tab);
         harness.run_steps(2);
-        let focused = harness.root().children_recursive().find(|node| node.is_focused());
+        let focused = harness.root().children_recursive().find(egui_kittest::Node::is_focused);
         if let Some(name) = focused.and_then(|node| node.accesskit_node().label()) {
             reached.entry(name).or_insert(step);
         }
@@ -250,7 +250,7 @@ fn the_keyboard_reaches_everything() {
 
 #[test]
 fn a_person_is_opened_with_a_click_and_a_call_controlled() {
-    let mut harness = staged(Theme::Dark, [1120.0, 720.0].into(), |stage| stage.with_friends());
+    let mut harness = staged(Theme::Dark, [1120.0, 720.0].into(), Stage::with_friends);
     harness.get_by_label_contains("Bob Marley,").click();
     harness.run_steps(3);
     assert_eq!(harness.state_mut().app().chosen, Some(bob()));

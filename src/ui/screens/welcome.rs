@@ -153,7 +153,7 @@ fn leave(app: &mut App, state: &Welcome) {
         (Step::Name, Some(name)) if !name.trim().is_empty() => {
             app.send(CommandKind::SetDisplayName { name: Some(name.clone()) });
         }
-        (Step::Name, _) | (Step::Link, _) => {}
+        (Step::Name | Step::Link, _) => {}
         (Step::Sound, _) => drop(app.send(CommandKind::TrySound(None))),
     }
 }
