@@ -278,6 +278,7 @@ fn options(home: PathBuf, bootstrap: Vec<String>) -> Options {
         display_name: None,
         online: true,
         callable: false,
+        serves: false,
         network: NetworkOptions { bootstrap, isolated: true, super_peer: SuperPeerMode::Never, ..Default::default() },
         audio: AudioOptions {
             mic: SourceSpec::Silence,

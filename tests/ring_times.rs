@@ -190,6 +190,7 @@ fn options(home: std::path::PathBuf, bootstrap: Vec<String>) -> Options {
         display_name: None,
         online: true,
         callable: true,
+        serves: false,
         network: NetworkOptions {
             bootstrap,
             mdns: false,

@@ -30,6 +30,7 @@ pub fn online(home: &Path, callable: bool, network: NetworkSettings, audio: Audi
         display_name: audio.name.clone(),
         online: true,
         callable,
+        serves: false,
         network: network_options(network)?,
         audio: audio_options(audio),
     })
@@ -42,6 +43,7 @@ pub fn offline(home: &Path) -> Options {
         display_name: None,
         online: false,
         callable: false,
+        serves: false,
         network: NetworkOptions::default(),
         audio: AudioOptions::default(),
     }
@@ -73,6 +75,7 @@ fn network_options(said: NetworkSettings) -> Result<NetworkOptions, Failure> {
         relay_only: said.relay_only.unwrap_or(false),
         port_mapping: !isolated && !said.no_port_mapping.unwrap_or(false),
         super_peer: said.super_peer.map(|mode| mode.0).unwrap_or_default(),
+        volunteer_after: said.volunteer_after.map(|after| after.0),
         presence_refresh: said.presence_refresh.map(|refresh| refresh.0),
         media_ports: said.media_port.map(|range| range.0),
         isolated,

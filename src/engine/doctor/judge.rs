@@ -74,7 +74,13 @@ pub(super) fn dht(presence: &Presence) -> Check {
 pub(super) fn super_peers(presence: &Presence) -> Check {
     let of = |verdict, finding| check(CheckKind::SuperPeers, verdict, finding);
     match *presence {
-        Presence { is_super_peer: true, .. } => of(Verdict::Fine, "not needed: this machine is one".into()),
+        Presence { is_super_peer: true, super_peers: 0, .. } => {
+            of(Verdict::Fine, "not needed: this machine is one".into())
+        }
+        Presence { is_super_peer: true, super_peers, .. } => {
+            let hold = if super_peers == 1 { "holds" } else { "hold" };
+            of(Verdict::Fine, format!("{super_peers} {hold} a place for you, and this machine is one itself"))
+        }
         Presence { super_peers: 0, acks: 1.., .. } => {
             of(Verdict::Warning, "none holds a place for you; you are rung at your own address".into())
         }
@@ -217,7 +223,7 @@ pub(super) fn port_mapping(report: &NatReport, tried: Option<Result<MappedPort, 
         }
         Some(Err(why)) => {
             let finding = format!("none: {why} (UPnP, NAT-PMP, PCP)");
-            of(Verdict::Unknown, finding).remedy("only super-peers need it; most routers have a switch for UPnP")
+            of(Verdict::Unknown, finding).remedy("your calls do not need it; with it this machine could help others to connect: most routers have a switch for UPnP")
         }
     }
 }

@@ -191,7 +191,7 @@ fn isolated(bootstrap: &[String]) -> NetworkOptions {
 }
 
 fn options(home: PathBuf, network: NetworkOptions, audio: AudioOptions) -> Options {
-    Options { home, display_name: None, online: true, callable: true, network, audio }
+    Options { home, display_name: None, online: true, callable: true, serves: false, network, audio }
 }
 
 fn unwritable(path: &Path, why: &std::io::Error) -> Failure {
