@@ -215,7 +215,9 @@ fn one_that_confirms_everything_talks_nobody_into_serving_when_others_say_no() {
             .into_iter()
             .chain(["--bootstrap".to_owned(), liar.clone()])
             .collect();
-        [&victim_at, &control_at].map(|host| Firewall(host).close());
+        for host in [&victim_at, &control_at] {
+            Firewall(host).close();
+        }
 
         // Who knows nobody else believes it: the lie is a good one.
         world.network = only_liar;
