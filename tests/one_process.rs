@@ -507,6 +507,7 @@ fn options(home: PathBuf, bootstrap: Vec<String>) -> Options {
         online: true,
         callable: false,
         windowed: false,
+        serves: false,
         network: NetworkOptions { bootstrap, isolated: true, super_peer: SuperPeerMode::Never, ..Default::default() },
         audio: AudioOptions {
             mic: SourceSpec::Silence,

@@ -144,6 +144,50 @@ fn a_super_peer_behind_a_router_with_upnp_alone_is_reached() {
     });
 }
 
+/// What takes ten minutes in life takes three seconds here.
+#[test]
+fn somebody_at_home_serves_through_the_router_unless_told_not_to() {
+    laboratory_with_daemon("somebody_at_home_serves_through_the_router_unless_told_not_to", || {
+        let home = Home::new(true);
+        let listen = format!("/ip4/{OUTSIDE}/udp/4001/quic-v1");
+        let mut node =
+            home.launch("node", &["node", "--super-peer", "always", "--listen", &listen], &home.outside).start();
+        let id = node.next("ready", START_UP)["node"].as_str().expect("text").to_owned();
+        let (bootstrap, listen) = (format!("{listen}/p2p/{id}"), format!("/ip4/{INSIDE}/udp/4001/quic-v1"));
+        let willing = |name: &str, mode: &str| {
+            let verb = ["answer", "--volunteer-after", "3", "--bootstrap", &bootstrap, "--listen", &listen];
+            let words = [&verb[..], &AUTO, &SILENT, &["--super-peer", mode]].concat();
+            let mut process = home.launch(name, &words, &home.host).start();
+            process.next_where("presence_published", |event| event["acks"].as_f64() >= Some(1.0), PATIENCE);
+            process
+        };
+        let mut never = willing("never", "never");
+        // The other one asks the router after one and a half.
+        std::thread::sleep(Duration::from_secs(6));
+        assert_eq!(home.open_ports(), Vec::<String>::new());
+        finish(&mut never, 0);
+
+        let mut alice = willing("alice", "auto");
+        let (external, by) = next_mapping(&mut alice);
+        assert_eq!(external, format!("{WAN}:4001"));
+        let served = alice.next_where("super_peer", |event| event["on"] == true, PATIENCE);
+        println!("opened by {by}: {served}");
+        assert_eq!(served["reason"], format!("others can reach this machine at {WAN}"));
+
+        // Somebody outside knows nobody else.
+        finish(&mut node, 0);
+        let id = alice.all("ready")[0]["node"].as_str().expect("text").to_owned();
+        let bootstrap = format!("/ip4/{WAN}/udp/4001/quic-v1/p2p/{id}");
+        let options = [&["answer"][..], &AUTO, &SILENT, &["--bootstrap", &bootstrap]].concat();
+        let mut bob = home.launch("bob", &options, &home.outside).start();
+        let published = bob.next_where("presence_published", |event| event["acks"].as_f64() >= Some(1.0), PATIENCE);
+        assert_eq!(published["relays"][0], id.as_str(), "{published}");
+        finish(&mut bob, 0);
+        finish(&mut alice, 0);
+        home.await_no_open_port();
+    });
+}
+
 #[test]
 fn the_doctor_says_whether_the_router_opens_ports() {
     laboratory_with_daemon("the_doctor_says_whether_the_router_opens_ports", || {

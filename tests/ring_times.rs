@@ -192,6 +192,7 @@ fn options(home: std::path::PathBuf, bootstrap: Vec<String>) -> Options {
         online: true,
         callable: true,
         windowed: false,
+        serves: false,
         network: NetworkOptions {
             bootstrap,
             mdns: false,

@@ -331,3 +331,4 @@ rings-silently = Es klingelt ohne Ton: { $why }.
 no-picture = Diese Datei ist kein lesbares Bild.
 no-code = In diesem Bild ist kein lesbarer QR-Code. Nehmen Sie ein schärferes oder größeres.
 no-link-in-code = Der QR-Code in diesem Bild ist kein twocans-Link.
+found-also-super-peer = { $first } reichen Anrufe an Sie weiter, und Sie helfen selbst anderen.

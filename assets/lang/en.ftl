@@ -331,3 +331,4 @@ rings-silently = It rings without a sound: { $why }.
 no-picture = This file is no picture that can be read.
 no-code = There is no QR code in this picture that can be read. Try one that is sharper or larger.
 no-link-in-code = The QR code in this picture is no twocans link.
+found-also-super-peer = { $first } pass calls on to you, and you help others yourself.

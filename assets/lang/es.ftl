@@ -331,3 +331,4 @@ rings-silently = Suena sin sonido: { $why }.
 no-picture = Este archivo no es una imagen legible.
 no-code = En esta imagen no hay ningún código QR legible. Pruebe con una más nítida o más grande.
 no-link-in-code = El código QR de esta imagen no es un enlace de twocans.
+found-also-super-peer = { $first } le pasan llamadas, y usted mismo ayuda a otros.

@@ -15,9 +15,7 @@ use super::logging;
 use super::output::{self, Output, Report, Show};
 use super::settings::Over;
 use super::{resolve, verbs};
-#[cfg(feature = "gui")]
-use crate::engine::Options;
-use crate::engine::{self, Failure, MonotonicClock, RemoteVerb, whom};
+use crate::engine::{self, Failure, MonotonicClock, Options, RemoteVerb, whom};
 use crate::identity::Link;
 
 /// What every link begins with, in upper or lower case.
@@ -90,8 +88,8 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
     match verb {
         Verb::Id => verbs::id::run(home, out),
         Verb::Node { network } => {
-            let options = resolve::online(home, false, network.over(config.network), config.audio)?;
-            block_on(verbs::node::run(options, out))
+            let online = resolve::online(home, false, network.over(config.network), config.audio)?;
+            block_on(verbs::node::run(Options { serves: true, ..online }, out))
         }
         Verb::Call { to, call, network, audio } => {
             let Some(callee) = verbs::call::callee(home, &to, out)? else { return Ok(Exit::Fine) };

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::config_file::{text, texts};
 use super::values::{
     AutoOff, Bitrate, Callers, DeviceFrames, Dred, FrameMs, HostPort, Ns, PortRange, PresenceRefresh, Red, Seconds,
-    SuperPeer, TransmitWhen, Turn,
+    SuperPeer, TransmitWhen, Turn, VolunteerAfter,
 };
 use crate::engine::{SinkSpec, SourceSpec};
 
@@ -90,13 +90,19 @@ settings! {
         /// Send media through relays only, so that the peer never learns our address [default: false]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         relay_only: Option<bool>,
-        /// As a super-peer behind a router, do not have it open a port [default: false]
+        /// Behind a router, do not have it open a port so that others reach this super-peer [default: false]
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_port_mapping: Option<bool>,
-        /// Serve others when we are reachable: auto, always or never [default: auto]
+        /// Serve others as a super-peer: auto (a client that is there to be called, or a node, once strangers have got
+        /// through to it for ten minutes, within the bounds of a home line; not with --relay-only), always, or never (for
+        /// connections that are paid for by volume) [default: auto]
         #[arg(long, value_name = "WHEN")]
         #[serde(deserialize_with = "text")]
         super_peer: Option<SuperPeer>,
+        /// For laboratories: with --super-peer auto serve after so long instead, seconds: 1 to 3600 [default: 600]
+        #[arg(long, value_name = "S")]
+        #[serde(deserialize_with = "text")]
+        volunteer_after: Option<VolunteerAfter>,
         /// Renew the presence record this often, seconds: 60 to 1500 [default: 1500]
         #[arg(long, value_name = "S")]
         #[serde(deserialize_with = "text")]

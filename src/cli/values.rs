@@ -293,6 +293,21 @@ impl FromStr for PresenceRefresh {
     }
 }
 
+/// Seconds for which strangers must have got through before a node serves them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VolunteerAfter(pub Duration);
+
+impl FromStr for VolunteerAfter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(seconds @ 1..=3600) => Ok(Self(Duration::from_secs(seconds))),
+            _ => Err("others are served after 1 to 3600 seconds".into()),
+        }
+    }
+}
+
 /// Frames per device callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceFrames(pub u32);
@@ -346,6 +361,8 @@ mod tests {
         refused::<Bitrate>(&["", "k", "5999", "510001", "99999999k", "-1"]);
         refused::<DeviceFrames>(&["0", "31", "16385", "x"]);
         refused::<PresenceRefresh>(&["59", "1501", "2.5", "-60", ""]);
+        assert_eq!("600".parse(), Ok(VolunteerAfter(Duration::from_secs(600))));
+        refused::<VolunteerAfter>(&["0", "3601", "1.5", "-1", ""]);
         refused::<FrameMs>(&["", "15", "20 ms"]);
         assert_eq!("40".parse(), Ok(FrameMs(FrameLength::Ms(40))));
         assert_eq!("0".parse(), Ok(Red(Redundancy::Off)));

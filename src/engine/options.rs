@@ -23,6 +23,8 @@ pub struct Options {
     /// There is a window: what another process of this profile wants to be seen is told by
     /// [`Event::LinkOpened`](super::Event) and [`Event::ShowRequested`](super::Event), and else refused.
     pub windowed: bool,
+    /// This process is there for others (`node`): as one that is callable, it may become a super-peer by itself.
+    pub serves: bool,
     pub network: NetworkOptions,
     pub audio: AudioOptions,
     /// Begin with what was chosen last ([`CommandKind::ChooseAudio`](super::CommandKind) and the like), where these
@@ -48,9 +50,11 @@ pub struct NetworkOptions {
     pub no_public_stun: bool,
     pub turn: Vec<TurnServer>,
     pub relay_only: bool,
-    /// A super-peer behind a router has it open a port (PCP, NAT-PMP, UPnP). Never when isolated.
+    /// A super-peer behind a router, or who would be one, has it open a port (PCP, NAT-PMP, UPnP). Never when isolated.
     pub port_mapping: bool,
     pub super_peer: SuperPeerMode,
+    /// [`SuperPeerMode::Auto`]: serve others once they have got through to us for so long; `None`: ten minutes.
+    pub volunteer_after: Option<Duration>,
     /// Between two renewals of the presence record, 1 to 25 minutes; `None`: 25.
     pub presence_refresh: Option<Duration>,
     /// UDP ports for media; `None`: any.
@@ -71,9 +75,13 @@ impl NetworkOptions {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SuperPeerMode {
+    /// While strangers get through to a process that is there to be called, or for others: see
+    /// [`NetworkOptions::volunteer_after`]. It gives less than one that is told to serve. Never with `relay_only`, and
+    /// isolated only at a loopback address that is treated as public.
     #[default]
     Auto,
     Always,
+    /// And have no router open a port.
     Never,
 }
 

@@ -16,9 +16,15 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// We serve at these addresses of our own from now on. News of the port come as [`DeskInput::PortMapped`].
+    /// We serve at these addresses of our own from now on.
     pub fn serve(&mut self, addresses: &[SocketAddr], network: &NetworkOptions, desk: &mpsc::Sender<DeskInput>) {
-        let wanted = behind_router(addresses).filter(|_| network.port_mapping && !network.isolated);
+        self.keep(behind_router(addresses), network, desk);
+    }
+
+    /// Has the router lead strangers to this address of ours, if the user lets us ask. News of the port come as
+    /// [`DeskInput::PortMapped`].
+    pub fn keep(&mut self, internal: Option<SocketAddrV4>, network: &NetworkOptions, desk: &mpsc::Sender<DeskInput>) {
+        let wanted = internal.filter(|_| network.port_mapping && !network.isolated);
         if wanted == self.kept.as_ref().map(|(internal, _)| *internal) {
             return;
         }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::desk::DeskInput;
-use super::options::NetworkOptions;
+use super::options::{NetworkOptions, SuperPeerMode};
 use crate::base::{CallId, IpRange, NodeId};
 use crate::link::{CandidateKind, Path, TurnServer};
 use crate::rendezvous::{RelayAnswer, RelayClient, RelayGrant, RelayOffer, Rendezvous};
@@ -26,12 +26,19 @@ const NAME_PATIENCE: Duration = Duration::from_secs(3);
 /// Public STUN servers that are asked.
 const MAX_PUBLIC_STUN: usize = 4;
 
+/// Calls that are relayed here when we cease to be a super-peer have so long to end, or to move: an average call is over,
+/// and whoever closes the lid of a laptop does not wait.
+const DRAIN: Duration = Duration::from_secs(5 * 60);
+
 /// Our relay for others; runs while we are a super-peer.
 pub(super) struct RelayService {
     policy: AddressPolicy,
     ports: Option<RangeInclusive<u16>>,
+    limits: Limits,
     served_at: Vec<SocketAddr>,
     running: Option<(Service, Issuer)>,
+    /// Nobody is taken in any more, and what is left ends then.
+    drained_by: Option<Instant>,
 }
 
 impl RelayService {
@@ -40,15 +47,25 @@ impl RelayService {
         Self {
             policy: AddressPolicy { isolated: network.isolated, treat_as_public, own: Vec::new() },
             ports: network.media_ports.clone(),
+            limits: match network.super_peer {
+                SuperPeerMode::Always => Limits::default(),
+                SuperPeerMode::Auto | SuperPeerMode::Never => Limits::volunteer(),
+            },
             served_at: Vec::new(),
             running: None,
+            drained_by: None,
         }
     }
 
     /// We serve at these addresses of the rendezvous node from now on; none: no longer. The relay takes the port above
     /// each, over UDP and TCP, and STUN the two ports above that, so that a firewall can be told; others where they are
     /// in use.
-    pub fn serve(&mut self, addresses: Vec<SocketAddr>) {
+    pub fn serve(&mut self, addresses: Vec<SocketAddr>, now: Instant) {
+        if addresses.is_empty() {
+            self.drained_by = self.running.as_ref().map(|_| now + DRAIN);
+            return;
+        }
+        self.drained_by = None;
         let still_there = |at: &SocketAddr| addresses.contains(at);
         if self.running.is_some() && self.served_at.iter().all(still_there) {
             // A further address is not worth the calls that a new start would cut off.
@@ -56,13 +73,10 @@ impl RelayService {
         }
         self.running = None;
         self.served_at = addresses;
-        if self.served_at.is_empty() {
-            return;
-        }
         let above = |at: &SocketAddr| SocketAddr::new(at.ip(), at.port().checked_add(1).unwrap_or_default());
         let listen = self.served_at.iter().map(above).collect();
-        let (policy, ports) = (self.policy.clone(), self.ports.clone());
-        match Service::start(ServiceConfig { listen, ports, policy, limits: Limits::default() }) {
+        let (policy, ports, limits) = (self.policy.clone(), self.ports.clone(), self.limits.clone());
+        match Service::start(ServiceConfig { listen, ports, policy, limits }) {
             Ok(running) => self.running = Some(running),
             // The rest of what a super-peer does goes on.
             Err(why) => tracing::warn!(%why, "calls are not relayed here"),
@@ -71,7 +85,12 @@ impl RelayService {
 
     /// What a client gets that asks for the use of our relay.
     pub fn answer(&mut self, from: &NodeId, address: Option<IpAddr>, now: Instant) -> RelayAnswer {
-        let Some((service, issuer)) = &mut self.running else { return Err("not relaying".to_owned()) };
+        let Some((service, issuer)) = self.running.as_mut().filter(|_| self.drained_by.is_none()) else {
+            return Err("not relaying".to_owned());
+        };
+        if service.totals().calls >= self.limits.calls {
+            return Err("relaying as many calls as it may".to_owned());
+        }
         let credentials = issuer.issue(from, address, now).map_err(|why| why.to_string())?;
         Ok(RelayOffer {
             username: credentials.username,
@@ -80,6 +99,16 @@ impl RelayService {
             servers: service.addresses().to_vec(),
             stun: service.stun().to_vec(),
         })
+    }
+
+    /// Ends what is left of a service that takes nobody in any more, once nobody uses it or for too long.
+    pub fn look_after(&mut self, now: Instant) {
+        let Some(end) = self.drained_by else { return };
+        let in_use = self.running.as_ref().is_some_and(|(service, _)| service.totals().allocations > 0);
+        if !in_use || now >= end {
+            (self.running, self.drained_by) = (None, None);
+            self.served_at.clear();
+        }
     }
 
     /// A client that came by one of the rendezvous node's TCP ports.
@@ -175,5 +204,37 @@ impl CallRelays {
         }
         let remote = path.remote_address.reveal().ip();
         node(&|server| server.ip() == remote).filter(|_| path.remote == CandidateKind::Relayed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_ceases_takes_nobody_in_and_goes_when_nobody_is_left() {
+        let network = NetworkOptions { isolated: true, ..NetworkOptions::default() };
+        let mut relay = RelayService::new(&network);
+        let node = NodeId::from_bytes(&[1; 38]).unwrap();
+        let here: Vec<SocketAddr> = vec!["127.0.0.1:47000".parse().unwrap()];
+        let start = Instant::now();
+        assert!(relay.answer(&node, None, start).is_err());
+        relay.serve(here.clone(), start);
+        let servers = relay.answer(&node, None, start).unwrap().servers;
+
+        // A moment's absence costs nobody their relay.
+        relay.serve(Vec::new(), start);
+        assert!(relay.answer(&node, None, start).is_err());
+        relay.serve(here.clone(), start);
+        assert_eq!(relay.answer(&node, None, start).unwrap().servers, servers);
+
+        relay.serve(Vec::new(), start);
+        assert!(relay.running.is_some());
+        relay.look_after(start);
+        assert!(relay.running.is_none(), "nobody used it");
+        relay.serve(here, start);
+        assert!(relay.answer(&node, None, start).is_ok());
+        relay.look_after(start + DRAIN * 2);
+        assert!(relay.running.is_some(), "it serves");
     }
 }

@@ -11,7 +11,8 @@ use super::desk::{self, Furniture};
 use super::handle::{Backstage, handle_pair};
 use super::profile::{DISPLAY_NAME, Profile};
 use super::{
-    AudioChoice, Engine, Events, Failure, FailureKind, NetworkChoice, Options, Retry, Snapshot, SuperPeerMode, sound,
+    AudioChoice, Engine, Events, Failure, FailureKind, NetworkChoice, NetworkOptions, Options, Retry, Snapshot,
+    SuperPeerMode, sound,
 };
 use crate::control::{ControlError, ControlServer, ProfileLock};
 use crate::identity::PersonKey;
@@ -129,20 +130,31 @@ fn media_thread() -> std::io::Result<(Handle, oneshot::Sender<()>)> {
 fn rendezvous_config(options: &Options, profile: &Profile, me: &PersonKey) -> RendezvousConfig {
     let network = &options.network;
     let server = network.super_peer == SuperPeerMode::Always;
+    let volunteer =
+        may_volunteer(options).then(|| network.volunteer_after.unwrap_or(RendezvousConfig::VOLUNTEER_AFTER));
+    // A client's node is another one each time it starts, so that it cannot be followed; a bare one has nobody to hide.
+    let keeps_key = server || (volunteer.is_some() && !options.callable);
     RendezvousConfig {
         person: options.callable.then(|| me.clone()),
-        node_key: if server { NodeKey::Kept(profile.node_key()) } else { NodeKey::Fresh },
+        node_key: if keeps_key { NodeKey::Kept(profile.node_key()) } else { NodeKey::Fresh },
         listen: network.listen.clone(),
         bootstrap: network.bootstrap.clone(),
         mdns: network.mdns,
         mainline: network.mainline.then(|| network.mainline_bootstrap.clone()),
         isolated: network.isolated,
         server,
+        volunteer,
         treat_as_public: network.treat_as_public.clone(),
         presence_refresh: network.presence_refresh.unwrap_or(RendezvousConfig::PRESENCE_REFRESH),
         peer_cache: Some(profile.peer_cache()),
-        limits: Limits::default(),
+        limits: if volunteer.is_some() { Limits::volunteer() } else { Limits::default() },
     }
+}
+
+/// Only who stays for others to find, and has not asked that their address be kept from everybody.
+fn may_volunteer(options: &Options) -> bool {
+    let NetworkOptions { super_peer, relay_only, .. } = options.network;
+    super_peer == SuperPeerMode::Auto && !relay_only && (options.callable || options.serves)
 }
 
 pub(super) fn profile_in_use(why: &ControlError) -> Failure {

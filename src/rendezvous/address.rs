@@ -83,6 +83,15 @@ impl AddressRules {
         }
     }
 
+    /// Whether a node that was not told to serve may do so at this address of its own. Isolated, that takes a word of the
+    /// user, for there everybody would.
+    pub(super) fn may_serve_at(&self, address: &Multiaddr) -> bool {
+        endpoint(address).is_some_and(|Endpoint { ip, .. }| match self.isolated {
+            true => ip.is_loopback() && self.treat_as_public.iter().any(|range| range.contains(ip)),
+            false => self.reach(ip) == Reach::Public,
+        })
+    }
+
     /// Whether strangers far away can use this address of ours.
     pub(super) fn is_public(&self, address: &Multiaddr) -> bool {
         endpoint(address).is_some_and(|Endpoint { ip, .. }| match self.reach(ip) {
@@ -274,6 +283,20 @@ mod tests {
         assert!(rules.is_public(&address("/ip4/203.0.113.9/udp/4001/quic-v1")));
         assert!(rules.may_dial(&address("/ip4/203.0.113.9/udp/4001/quic-v1")));
         assert!(!rules.is_public(&address("/ip4/198.51.100.9/udp/4001/quic-v1")));
+    }
+
+    #[test]
+    fn nobody_serves_unasked_on_a_lan_or_unnamed_on_loopback() {
+        let (home, lab) = (address("/ip4/192.168.1.2/udp/1/quic-v1"), address("/ip4/127.0.0.1/udp/1/quic-v1"));
+        let public = address("/ip4/8.8.8.8/udp/1/quic-v1");
+        let rules = AddressRules::default();
+        assert!(rules.may_serve_at(&public) && !rules.may_serve_at(&home) && !rules.may_serve_at(&lab));
+        let rules = AddressRules::new(true, vec![]);
+        assert!(rules.is_public(&lab) && !rules.may_serve_at(&lab) && !rules.may_serve_at(&public));
+        let rules = AddressRules::new(true, vec![IpRange::parse("127.0.0.0/8").unwrap()]);
+        assert!(rules.may_serve_at(&lab) && !rules.may_serve_at(&home));
+        let relayed = address(&format!("/ip4/8.8.8.8/udp/1/quic-v1/p2p/{}/p2p-circuit", PeerId::random()));
+        assert!(!AddressRules::default().may_serve_at(&relayed), "a circuit is no address of ours");
     }
 
     #[test]

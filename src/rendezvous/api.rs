@@ -1,6 +1,6 @@
 //! What the engine sees: events, outcomes, errors.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,11 +18,14 @@ pub enum RendezvousEvent {
     PresencePublished { relays: Vec<NodeId>, acks: u32, took: Duration },
     /// Somebody rings: a stream whose first frame is already there (`recv` returns at once) and not yet looked at.
     Incoming { stream: SignalStream, via: Via },
-    /// This node began or ceased to serve others.
+    /// This node began or ceased to serve others. `reason`: a sentence without its capital letter.
     SuperPeer { on: bool, reason: String },
     /// Where this node serves others as a super-peer: its addresses by preference, one for each IP, with the port of
     /// QUIC where it has one. Sent when that changes; nothing left: it does not serve.
     Serving { addresses: Vec<SocketAddr> },
+    /// A node that would serve others is inside a home network, and strangers would reach it if the router led them to
+    /// this address, over UDP: see [`Rendezvous::set_mapped`](super::Rendezvous::set_mapped). `None`: no longer.
+    Inside { address: Option<SocketAddrV4> },
     /// A client asks for the use of our media relay. `address`: where its connection comes from. A dropped reply is a
     /// refusal.
     RelayAsked { from: NodeId, address: Option<IpAddr>, reply: RelayReply },

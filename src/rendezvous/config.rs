@@ -27,6 +27,10 @@ pub struct RendezvousConfig {
     pub isolated: bool,
     /// Be a super-peer: store records for others, and relay rings to nodes that reserve a place here.
     pub server: bool,
+    /// Become a super-peer by itself when strangers have got through to this node for so long, and cease to be one when
+    /// they do not any more; `None`: never. Means nothing with `server`. Isolated, only at a loopback address that
+    /// `treat_as_public` names.
+    pub volunteer: Option<Duration>,
     /// Laboratory: these ranges (CIDR) count as public addresses.
     pub treat_as_public: Vec<String>,
     /// Between two renewals of the presence record, give or take an eighth. Well below the hour for which a record is
@@ -40,6 +44,9 @@ pub struct RendezvousConfig {
 impl RendezvousConfig {
     /// What a client does unless told otherwise.
     pub const PRESENCE_REFRESH: Duration = Duration::from_secs(25 * 60);
+    /// For so long strangers must have got through before a node serves unasked: who is here for two minutes is of no use
+    /// to the network, which would have to find out that it is gone.
+    pub const VOLUNTEER_AFTER: Duration = Duration::from_secs(10 * 60);
 }
 
 impl Default for RendezvousConfig {
@@ -54,6 +61,7 @@ impl Default for RendezvousConfig {
             mainline: None,
             isolated: false,
             server: false,
+            volunteer: None,
             treat_as_public: Vec::new(),
             presence_refresh: Self::PRESENCE_REFRESH,
             peer_cache: None,

@@ -45,6 +45,9 @@ pub(super) const LOOKUP_WIDTH: NonZeroUsize = NonZeroUsize::new(40).unwrap();
 pub(super) const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub(super) const SERVER_KEEP_ALIVE: Duration = Duration::from_secs(55);
 pub(super) const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Who ceases to be a super-peer takes nobody in any more at once; rings that are on their way through it have so long to
+/// be answered before those who had a place here are shown the door, and look for another.
+pub(super) const DISMISS_CLIENTS: Duration = Duration::from_secs(5);
 /// A connection that nothing uses is closed after this.
 pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(15);
 
@@ -89,6 +92,34 @@ pub struct Limits {
 
     /// Streams from strangers whose first frame is awaited at a time; more are reset.
     pub incoming_streams: usize,
+
+    /// Nodes that are dialled at a time because they want to know whether they can be, and how often one of them, or one
+    /// address, may ask: four addresses each time, a few times after a change and then every 20 minutes.
+    pub dial_backs: usize,
+    pub dial_back_rate_per_node: Rate,
+    pub dial_back_rate_per_address: Rate,
+}
+
+impl Limits {
+    /// What a node gives that serves without having been told to: somebody's home line, on which they talk.
+    ///
+    /// A client with a place costs 31 B/s each way (measured, see `tests/rendezvous_lab.rs`), so that 128 of them cost
+    /// 32 kb/s: nothing that is noticed beside a call of 50 kb/s, on the slowest line still sold (1 Mb/s upwards). A ring
+    /// is 2 kB. The rest follows: four connections for every place, memory for records and connections below 10 MB.
+    pub fn volunteer() -> Self {
+        Self {
+            connections: 512,
+            reservations: 128,
+            circuits: 32,
+            circuits_per_node: 8,
+            pipes: 64,
+            pipes_per_node: 8,
+            pipes_per_address: 32,
+            records: 4 * 1024,
+            dial_backs: 8,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -123,6 +154,10 @@ impl Default for Limits {
             record_rate_per_address: Rate::new(3000, Duration::from_millis(100)),
 
             incoming_streams: 32,
+
+            dial_backs: 64,
+            dial_back_rate_per_node: Rate::new(32, Duration::from_secs(10)),
+            dial_back_rate_per_address: Rate::new(600, Duration::from_millis(200)),
         }
     }
 }

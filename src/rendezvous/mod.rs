@@ -18,14 +18,15 @@
 //! without a network: [`record`] (the record's format), [`storage`] (what a storing node takes), [`presence`] (when to
 //! publish what), [`search`] (what a lookup believes), [`relays`] (which super-peers to hold), [`address`] (which
 //! addresses to believe), [`cache`] (nodes remembered from last time), [`known`] (people found lately), [`upkeep`] (when
-//! to look after the routing table), [`last_resort`] (the BitTorrent DHT as the last way in). Sockets, clocks and tasks live in
-//! [`shell`].
+//! to look after the routing table), [`last_resort`] (the BitTorrent DHT as the last way in), [`volunteer`] (whether to serve
+//! others unasked), [`autonat`] (what super-peers are asked about that). Sockets, clocks and tasks live in [`shell`].
 //!
 //! A super-peer learns which nodes talk, never who they are; a storing node learns the address that published a
 //! record, never whose record it is.
 
 mod address;
 mod api;
+mod autonat;
 mod cache;
 mod config;
 mod known;
@@ -40,6 +41,7 @@ mod search;
 mod shell;
 mod storage;
 mod upkeep;
+mod volunteer;
 
 #[cfg(test)]
 mod tests;

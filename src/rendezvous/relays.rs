@@ -214,6 +214,12 @@ impl RelayManager {
         held.map(|(relay, candidate)| NodeAddresses { node: *relay, addresses: candidate.addresses.clone() }).collect()
     }
 
+    /// All super-peers that are known, wherever we hold a place.
+    pub(super) fn all(&self) -> Vec<NodeAddresses> {
+        let known = self.candidates.iter();
+        known.map(|(relay, known)| NodeAddresses { node: *relay, addresses: known.addresses.clone() }).collect()
+    }
+
     fn busy(&self) -> usize {
         self.candidates.values().filter(|candidate| candidate.is_busy()).count()
     }

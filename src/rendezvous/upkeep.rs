@@ -51,6 +51,11 @@ impl Upkeep {
         Self { refresh: server.then(|| now + spread(FIRST_REFRESH, random)), check: None, turn: 0 }
     }
 
+    /// We began, or ceased, to be somebody's neighbour.
+    pub(super) fn set_server(&mut self, server: bool, now: Instant, random: u64) {
+        *self = Self { check: self.check, ..Self::new(server, now, random) };
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.refresh.map(|at| (at, "refresh the routing table"))
     }

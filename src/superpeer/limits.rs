@@ -16,6 +16,11 @@ pub struct Limits {
     pub credentials_per_node: Rate,
     pub credentials_per_address: Rate,
 
+    /// Calls relayed at a time; who asks beyond is sent elsewhere.
+    pub calls: u32,
+    /// Payload that leaves this machine for all of them, bits per second: what no miscount of calls can exceed.
+    pub bits_per_second_in_all: u32,
+
     /// Allocations in all, of one requester (a call makes one for each of its addresses), from one address.
     pub allocations: usize,
     pub allocations_per_requester: usize,
@@ -50,6 +55,10 @@ impl Default for Limits {
             credentials_per_node: Rate::new(20, Duration::from_secs(10)),
             credentials_per_address: Rate::new(400, Duration::from_millis(500)),
 
+            // Allocations are what bounds them: these two are no limits of their own.
+            calls: 1024,
+            bits_per_second_in_all: 200_000_000,
+
             allocations: 1024,
             allocations_per_requester: 16,
             allocations_per_address: 256,
@@ -66,6 +75,28 @@ impl Default for Limits {
 
             tcp_connections: 512,
             tcp_connections_per_address: 64,
+        }
+    }
+}
+
+impl Limits {
+    /// What a machine gives that serves without having been told to: somebody's home line, on which they talk.
+    ///
+    /// A relayed call of 50 kb/s each way takes 100 kb/s of the line's uplink. Four of them leave room for a call of its
+    /// owner's and more on the slowest line still sold (1 Mb/s upwards), and are a twentieth of a usual one; the bound for
+    /// all holds when callers send more than that. While it rings, a caller has a place at each of three relays and uses
+    /// one, so there are more places than calls.
+    pub fn volunteer() -> Self {
+        Self {
+            calls: 4,
+            bits_per_second_in_all: 640_000,
+            allocations: 48,
+            allocations_per_requester: 8,
+            allocations_per_address: 16,
+            half_open: 128,
+            tcp_connections: 48,
+            tcp_connections_per_address: 16,
+            ..Self::default()
         }
     }
 }

@@ -115,6 +115,7 @@ pub fn prefer(home: &Path, preferences: &[(&str, &str)]) {
         callable: false,
         windowed: false,
         remember: false,
+        serves: false,
         network: NetworkOptions::default(),
         audio: AudioOptions::default(),
     };
@@ -137,6 +138,7 @@ pub fn preference(home: &Path, key: &str) -> Option<String> {
         callable: false,
         windowed: false,
         remember: false,
+        serves: false,
         network: NetworkOptions::default(),
         audio: AudioOptions::default(),
     };

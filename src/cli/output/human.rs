@@ -251,8 +251,15 @@ impl Output for Human {
                 let does = if *on { "Serving others" } else { "Not serving others" };
                 self.step(&format!("{does}: {reason}."));
             }
+            // Nobody asked a client to serve others, so it says that it does, and why it no longer does.
+            Event::SuperPeer { on: true, reason } if self.show.presence => {
+                self.step(&format!("Helping others to connect: {reason} (--super-peer never turns that off)."));
+            }
+            Event::SuperPeer { on: false, reason } if self.show.presence => {
+                self.step(&format!("No longer helping others to connect: {reason}."));
+            }
             Event::SuperPeer { .. } => {}
-            Event::PortMapped(mapped) if self.show.node => match mapped {
+            Event::PortMapped(mapped) if self.show.presence => match mapped {
                 Some(MappedPort { external, by, .. }) => {
                     self.good(&format!(
                         "The router lets others in at {external} ({by}), for the hash table and ringing."

@@ -105,10 +105,16 @@ fn all() -> Vec<(Event, &'static str, String, &'static str)> {
             "✓ You can be called: 3 nodes know where you are (420 ms).\n",
         ),
         (
-            Event::SuperPeer { on: true, reason: "reachable from outside".into() },
+            Event::SuperPeer { on: true, reason: "others can reach this machine at 9.1.1.1".into() },
             "super_peer",
-            at_all(r#""on":true,"reason":"reachable from outside""#),
-            "",
+            at_all(r#""on":true,"reason":"others can reach this machine at 9.1.1.1""#),
+            "· Helping others to connect: others can reach this machine at 9.1.1.1 (--super-peer never turns that off).\n",
+        ),
+        (
+            Event::SuperPeer { on: false, reason: "this machine has changed networks".into() },
+            "super_peer",
+            at_all(r#""on":false,"reason":"this machine has changed networks""#),
+            "· No longer helping others to connect: this machine has changed networks.\n",
         ),
         (
             Event::NetworkChanged,

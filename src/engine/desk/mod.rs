@@ -40,6 +40,7 @@ use super::usage::UsageMeter;
 use super::voice_thread::VoiceNews;
 use super::{
     AudioOptions, Check, Diagnosis, Event, Failure, NetworkOptions, NetworkReport, Options, Snapshot, Stamped,
+    SuperPeerMode,
 };
 use crate::base::{CallId, NodeId, Person};
 use crate::call::{Message, Switchboard};
@@ -190,6 +191,8 @@ pub(super) struct Desk {
     super_peer: bool,
     relay_service: RelayService,
     ports: Ports,
+    /// What the router has opened.
+    mapped: Option<MappedPort>,
     presence_acks: u32,
     diagnosing: bool,
     /// Keeps the way to whose contact is on screen warm.
@@ -263,6 +266,7 @@ pub(super) async fn run(furniture: Furniture) {
         super_peer: false,
         relay_service,
         ports: Ports::default(),
+        mapped: None,
         presence_acks: 0,
         diagnosing: false,
         looked_at: None,
@@ -346,12 +350,7 @@ impl Desk {
             DeskInput::Relay { call, grant } => self.relay_granted(call, grant),
             DeskInput::NetworkChanged(change) => self.network_changed(change, now),
             DeskInput::PublicStun { call, servers } => self.ask_public_stun(call, servers),
-            DeskInput::PortMapped(mapped) => {
-                if let Some(rendezvous) = &self.rendezvous {
-                    rendezvous.set_mapped(mapped.map(|mapped| mapped.external));
-                }
-                self.emit_at(now, Event::PortMapped(mapped));
-            }
+            DeskInput::PortMapped(mapped) => self.port_mapped(mapped, now),
             DeskInput::Sound { of, news } => self.handle_sound(of, news, now),
             DeskInput::RingTried { command, result } => self.ring_tried(command, result),
             DeskInput::Done { command, result } => self.finish(command, result),
@@ -388,8 +387,17 @@ impl Desk {
                 self.emit(Event::SuperPeer { on, reason });
             }
             RendezvousEvent::Serving { addresses } => {
-                self.ports.serve(&addresses, &self.options.network, &self.inbox);
-                self.relay_service.serve(addresses);
+                // Who serves unasked has asked its router beforehand, or needs none.
+                if self.options.network.super_peer == SuperPeerMode::Always {
+                    self.ports.serve(&addresses, &self.options.network, &self.inbox);
+                }
+                self.relay_service.serve(addresses, Instant::now());
+            }
+            RendezvousEvent::Inside { address } => {
+                self.ports.keep(address, &self.options.network, &self.inbox);
+                if address.is_none() {
+                    self.port_mapped(None, Instant::now());
+                }
             }
             RendezvousEvent::RelayAsked { from, address, reply } => {
                 reply.send(self.relay_service.answer(&from, address, Instant::now()));
@@ -397,6 +405,17 @@ impl Desk {
             RendezvousEvent::Woke => self.emit(Event::NetworkChanged),
             RendezvousEvent::RelayVisited { client } => self.relay_service.visit(client),
         }
+    }
+
+    fn port_mapped(&mut self, mapped: Option<MappedPort>, now: Instant) {
+        if self.mapped == mapped {
+            return;
+        }
+        self.mapped = mapped;
+        if let Some(rendezvous) = &self.rendezvous {
+            rendezvous.set_mapped(mapped.map(|mapped| mapped.external));
+        }
+        self.emit_at(now, Event::PortMapped(mapped));
     }
 
     fn new_session(&mut self) -> SessionId {

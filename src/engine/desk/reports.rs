@@ -161,6 +161,7 @@ impl Desk {
 
     /// What an idle process costs, and what a super-peer does for others.
     pub(super) fn report_totals(&mut self, totals: Totals) {
+        self.relay_service.look_after(Instant::now());
         let Totals { tx_bytes, rx_bytes, connections, reservations, records, .. } = totals;
         if self.super_peer {
             let relayed_calls = self.relay_service.calls();

@@ -82,8 +82,13 @@ pub(super) fn dht(presence: &Presence) -> Check {
 pub(super) fn super_peers(presence: &Presence) -> Check {
     let of = |verdict, code, finding| check(CheckKind::SuperPeers, verdict, code, finding);
     match *presence {
-        Presence { is_super_peer: true, .. } => {
+        Presence { is_super_peer: true, super_peers: 0, .. } => {
             of(Verdict::Fine, Finding::IsSuperPeer, "not needed: this machine is one".into())
+        }
+        Presence { is_super_peer: true, super_peers, .. } => {
+            let hold = if super_peers == 1 { "holds" } else { "hold" };
+            let finding = format!("{super_peers} {hold} a place for you, and this machine is one itself");
+            of(Verdict::Fine, Finding::AlsoSuperPeer, finding).facts([super_peers.to_string()])
         }
         Presence { super_peers: 0, acks: 1.., .. } => {
             let finding = "none holds a place for you; you are rung at your own address".into();
@@ -253,8 +258,10 @@ pub(super) fn port_mapping(report: &NatReport, tried: Option<Result<MappedPort, 
         }
         Some(Err(why)) => {
             let finding = format!("none: {why} (UPnP, NAT-PMP, PCP)");
-            of(Verdict::Unknown, Finding::NoMapping, finding)
-                .remedy("only super-peers need it; most routers have a switch for UPnP")
+            of(Verdict::Unknown, Finding::NoMapping, finding).remedy(
+                "your calls do not need it; with it this machine could help others to connect: most routers have a \
+                 switch for UPnP",
+            )
         }
     }
 }

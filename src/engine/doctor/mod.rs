@@ -48,6 +48,8 @@ pub enum Finding {
     Connected,
     NobodyAnswers,
     IsSuperPeer,
+    /// How many hold a place for us, who are one ourselves.
+    AlsoSuperPeer,
     RungAtOwnAddress,
     NoSuperPeer,
     OneSuperPeer,

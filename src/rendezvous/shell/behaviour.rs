@@ -5,7 +5,7 @@ use libp2p::identity::Keypair;
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
-use libp2p::{StreamProtocol, connection_limits, identify, kad, mdns, relay};
+use libp2p::{PeerId, StreamProtocol, connection_limits, identify, kad, mdns, relay};
 use tokio::sync::mpsc;
 
 use super::super::limits::{
@@ -34,11 +34,25 @@ pub(super) const RELAY: StreamProtocol = StreamProtocol::new("/twocans/relay/1")
 /// Anybody to super-peer: a node id, answered with whether that node has a place reserved.
 pub(super) const RESERVED: StreamProtocol = StreamProtocol::new("/twocans/reserved/1");
 
+/// AutoNAT v2: a node asks a super-peer to dial it, and is dialled.
+pub(super) const DIAL_REQUEST: StreamProtocol = StreamProtocol::new("/libp2p/autonat/2/dial-request");
+pub(super) const DIAL_BACK: StreamProtocol = StreamProtocol::new("/libp2p/autonat/2/dial-back");
+
+/// What a node is to others at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    /// A super-peer. `media`: it may be asked to relay calls.
+    Server {
+        media: bool,
+    },
+}
+
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(super) kad: kad::Behaviour<MemoryStore>,
-    identify: identify::Behaviour,
+    pub(super) identify: identify::Behaviour,
     pub(super) relay: Toggle<relay::Behaviour>,
     relay_client: relay::client::Behaviour,
     pub(super) streams: streams::Behaviour,
@@ -57,14 +71,15 @@ pub(super) fn swarm(
     let me = key.public().to_peer_id();
     let (transport, relay_client) =
         transport::build(key, config.server, rules, traffic, relay).map_err(|error| system(&error))?;
+    let role = if config.server { Role::Server { media: true } } else { Role::Client };
     let mdns = (config.mdns && !config.isolated).then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), me));
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
         kad: kademlia(key, config),
         identify: identify::Behaviour::new(identify_config(key, config.server)),
-        relay: config.server.then(|| relay_server(key, &config.limits)).into(),
+        relay: config.server.then(|| relay_server(me, &config.limits)).into(),
         relay_client,
-        streams: streams::Behaviour::new(taken_protocols(config)),
+        streams: streams::Behaviour::new(taken_protocols(config, role)),
         mdns: mdns.transpose().map_err(|error| system(&error))?.into(),
     };
     let swarm_config = Config::with_tokio_executor()
@@ -74,7 +89,8 @@ pub(super) fn swarm(
     Ok(Swarm::new(transport, behaviour, me, swarm_config))
 }
 
-fn taken_protocols(config: &RendezvousConfig) -> Vec<StreamProtocol> {
+/// The streams that others may open.
+pub(super) fn taken_protocols(config: &RendezvousConfig, role: Role) -> Vec<StreamProtocol> {
     let mut protocols = Vec::new();
     if config.person.is_some() {
         protocols.extend([PIPE_IN, CALL]);
@@ -82,8 +98,14 @@ fn taken_protocols(config: &RendezvousConfig) -> Vec<StreamProtocol> {
             protocols.push(HERE);
         }
     }
-    if config.server {
-        protocols.extend([RESERVED, RELAY]);
+    if config.volunteer.is_some() {
+        protocols.push(DIAL_BACK);
+    }
+    if let Role::Server { media } = role {
+        protocols.extend([RESERVED, DIAL_REQUEST]);
+        if media {
+            protocols.push(RELAY);
+        }
         if config.limits.pipes > 0 {
             protocols.push(PIPE);
         }
@@ -137,7 +159,8 @@ fn identify_config(key: &Keypair, server: bool) -> identify::Config {
         .with_hide_listen_addrs(true)
 }
 
-fn relay_server(key: &Keypair, limits: &Limits) -> relay::Behaviour {
+/// The relay service, at first without taking anybody.
+pub(super) fn relay_server(me: PeerId, limits: &Limits) -> relay::Behaviour {
     let config = relay::Config {
         max_reservations: limits.reservations,
         max_reservations_per_peer: 2,
@@ -155,7 +178,7 @@ fn relay_server(key: &Keypair, limits: &Limits) -> relay::Behaviour {
         .reservation_rate_per_ip(burst(limits.reservations_per_address), limits.reservations_per_address.interval)
         .circuit_src_per_peer(burst(limits.circuit_rate_per_node), limits.circuit_rate_per_node.interval)
         .circuit_src_per_ip(burst(limits.circuit_rate_per_address), limits.circuit_rate_per_address.interval);
-    let mut relay = relay::Behaviour::new(key.public().to_peer_id(), config);
+    let mut relay = relay::Behaviour::new(me, config);
     // Without a public address a reservation would be useless to its holder; the driver enables it with the first.
     relay.set_status(Some(relay::Status::Disable));
     relay

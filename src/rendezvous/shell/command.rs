@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::super::Totals;
+use super::super::autonat::Answer;
 use super::super::limits::{DIAL_TIMEOUT, STEP_TIMEOUT};
 use super::super::record::{NodeAddresses, Presence};
 use super::super::search::Search;
@@ -87,6 +88,28 @@ pub(super) enum Command {
         /// The connection that was asked over; `None`: any.
         on: Option<ConnectionId>,
         outcome: Probe,
+    },
+    /// A super-peer was asked to dial us at `address` and say `nonce`. `None`: it did not answer.
+    Examined {
+        server: PeerId,
+        address: Multiaddr,
+        nonce: u64,
+        answer: Option<Answer>,
+    },
+    /// Somebody has dialled us and says this number.
+    DialledBy {
+        nonce: u64,
+        reply: oneshot::Sender<()>,
+    },
+    /// Have a connection made to a node that wants to know whether it can be; `None`: it cannot.
+    DialBack {
+        node: PeerId,
+        address: Multiaddr,
+        reply: oneshot::Sender<Option<ConnectionId>>,
+    },
+    /// It has served its purpose.
+    HangUp {
+        connection: ConnectionId,
     },
     /// In the BitTorrent DHT somebody is said to be here.
     Rumours {

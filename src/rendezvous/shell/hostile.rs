@@ -10,15 +10,17 @@ use futures::{AsyncWriteExt, StreamExt};
 use libp2p::identity::Keypair;
 use libp2p::kad::{self, Quorum};
 use libp2p::swarm::{Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol};
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::super::address::{AddressRules, endpoint, parse_node};
+use super::super::autonat::{Answer, MAX_ANSWER, Question};
 use super::super::limits::Limits;
 use super::super::record::{NONCE, Presence, record_key, seal};
 use super::super::{Rendezvous, RendezvousConfig};
-use super::behaviour::{self, Behaviour, BehaviourEvent, CALL, PIPE, PIPE_IN, RESERVED};
+use super::autonat::read_message;
+use super::behaviour::{self, Behaviour, BehaviourEvent, CALL, DIAL_BACK, DIAL_REQUEST, PIPE, PIPE_IN, RESERVED};
 use super::ring::unix_s;
 use super::stream::{framed, read_frame};
 use super::transport::Traffic;
@@ -64,15 +66,31 @@ impl Stranger {
         }
     }
 
+    /// Wants to be dialled.
+    async fn ask_for_dial(&mut self, addresses: Vec<Multiaddr>) -> Option<Answer> {
+        let question = Question { addresses, nonce: 7 }.encode();
+        let answer = self.exchange(DIAL_REQUEST, &question, async |stream| read_message(stream, MAX_ANSWER).await.ok());
+        Answer::decode(&answer.await?)
+    }
+
     /// Opens a stream, sends `bytes`, and returns the first frame of the answer.
     async fn say(&mut self, protocol: StreamProtocol, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.exchange(protocol, bytes, async |stream| read_frame(stream, 16 * 1024).await.ok()).await
+    }
+
+    async fn exchange(
+        &mut self,
+        protocol: StreamProtocol,
+        bytes: &[u8],
+        read: impl AsyncFnOnce(&mut Stream) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
         let (opened, stream) = oneshot::channel();
         self.swarm.behaviour_mut().streams.open(self.victim, None, protocol, opened);
         let talk = async {
             let mut stream = stream.await.ok()?;
             stream.write_all(bytes).await.ok()?;
             stream.flush().await.ok()?;
-            read_frame(&mut stream, 16 * 1024).await.ok()
+            read(&mut stream).await
         };
         let drive = async {
             loop {
@@ -190,5 +208,46 @@ async fn a_stranger_cannot_pipe_to_a_client_that_did_not_reserve_with_it() {
     while let Ok(event) = events.try_recv() {
         assert!(!matches!(event, super::super::RendezvousEvent::Incoming { .. }));
     }
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_dialled_but_who_asks_and_not_for_long_or_often() {
+    let (node, _events) = Rendezvous::start(RendezvousConfig { server: true, ..isolated() }).await.unwrap();
+    let mut stranger = Stranger::connect(&node).await;
+    let at = |text: &str| -> Vec<Multiaddr> { vec![text.parse().unwrap()] };
+    let door = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    door.set_nonblocking(true).unwrap();
+    let elsewhere = format!("/ip4/127.0.0.2/tcp/{}", door.local_addr().unwrap().port());
+    assert_eq!(stranger.ask_for_dial(at(&elsewhere)).await, Some(Answer::Refused), "somebody else's door");
+    assert_eq!(door.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody knocked there");
+    for text in ["/ip4/8.8.8.8/tcp/1", "/ip4/127.0.0.1/tcp/0", "/dns4/localhost/tcp/1"] {
+        assert_eq!(stranger.ask_for_dial(at(text)).await, Some(Answer::Refused), "{text}");
+    }
+    assert_eq!(stranger.ask_for_dial(vec![]).await, Some(Answer::Refused));
+    assert_eq!(stranger.ask_for_dial(at("/ip4/127.0.0.1/tcp/9")).await, Some(Answer::NotReached));
+    assert_eq!(stranger.say(DIAL_REQUEST, &[0xff; 100]).await, None, "a question that is none");
+    assert_eq!(stranger.say(DIAL_BACK, &[9, 9]).await, None, "who serves already listens for no numbers");
+
+    // It can be dialled, does not know the protocol, and the connection is not kept.
+    stranger.swarm.listen_on("/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()).unwrap();
+    let own = loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = stranger.swarm.select_next_some().await {
+            break address;
+        }
+    };
+    assert_eq!(stranger.ask_for_dial(vec![own.clone()]).await, Some(Answer::NotReached));
+    let began = Instant::now();
+    while stranger.swarm.network_info().connection_counters().num_established() > 1 {
+        stranger.swarm.select_next_some().await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+
+    let burst = Limits::default().dial_back_rate_per_node.burst;
+    let mut answered = 0;
+    for _ in 0..burst {
+        answered += u32::from(stranger.ask_for_dial(at("/ip4/127.0.0.1/tcp/9")).await.is_some());
+    }
+    assert!(answered < burst, "a node that asks too often is cut off: {answered}");
     node.shutdown().await;
 }

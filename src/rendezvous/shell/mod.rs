@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the shell is where the clock is read")]
 
+mod autonat;
 mod behaviour;
 mod bittorrent;
 mod command;

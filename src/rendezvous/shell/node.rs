@@ -12,9 +12,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::address::{AddressRules, endpoint, parse_node};
 use super::super::limits::HTTPS;
-#[cfg(test)]
-use super::super::search::Search;
 use super::super::{LookupReport, RelayGrant, RendezvousConfig, RendezvousError, RendezvousEvent, RingAttempt, Totals};
+#[cfg(test)]
+use super::super::{record::Presence, search::Search};
 use super::behaviour;
 #[cfg(test)]
 use super::command::News;
@@ -67,7 +67,7 @@ impl Rendezvous {
         let rules = Arc::new(RwLock::new(rules));
         let isolated = config.isolated;
         let (events, event_queue) = mpsc::channel(EVENTS);
-        let relay = config.server.then(|| events.clone());
+        let relay = (config.server || config.volunteer.is_some()).then(|| events.clone());
         let swarm = behaviour::swarm(&key, &config, rules.clone(), traffic.clone(), relay)?;
         let (net, commands) = Net::new(me);
         let (listening, listen_watch) = watch::channel(Vec::new());
@@ -177,6 +177,16 @@ impl Rendezvous {
     /// Stops without a word, as a process that is killed does.
     pub(in super::super) async fn crash(self) {
         self.net.send(Command::Crash).await;
+    }
+
+    /// What a whole search finds to be the newest that the person has published.
+    pub(in super::super) async fn presence_of(&self, person: Person) -> Option<Presence> {
+        let mut news = self.net.search(Search::new(person, ring::unix_s())?, false).await?;
+        let mut newest = None;
+        while let Some(News::Presence { presence, .. }) = news.recv().await {
+            newest = Some(presence);
+        }
+        newest
     }
 
     /// Requests that a search had sent when it first found the person.

@@ -6,7 +6,7 @@
 //! back-pressure bounds them; an outbound stream goes over the connection that was asked for, or over the newest
 //! direct one; a peer that is not connected is an error.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll, Waker};
@@ -43,6 +43,8 @@ pub(super) type Opened = oneshot::Sender<Stream>;
 pub(super) struct Behaviour {
     protocols: Vec<StreamProtocol>,
     connections: BTreeMap<PeerId, Vec<Connection>>,
+    /// Connections that serve a purpose of their own: streams go over them only when they are named.
+    aside: BTreeSet<ConnectionId>,
     /// Bounded by what the connections' handlers and the driver's commands can have under way.
     actions: VecDeque<ToSwarm<Inbound, Order>>,
     waker: Option<Waker>,
@@ -57,7 +59,35 @@ struct Connection {
 impl Behaviour {
     /// `protocols`: those in which streams are taken.
     pub(super) fn new(protocols: Vec<StreamProtocol>) -> Self {
-        Self { protocols, connections: BTreeMap::new(), actions: VecDeque::new(), waker: None }
+        let (connections, aside) = (BTreeMap::new(), BTreeSet::new());
+        Self { protocols, connections, aside, actions: VecDeque::new(), waker: None }
+    }
+
+    /// Takes streams in these protocols from now on, and no others.
+    pub(super) fn take(&mut self, protocols: Vec<StreamProtocol>) {
+        if protocols == self.protocols {
+            return;
+        }
+        for (peer, connections) in &self.connections {
+            let tell = |connection: &Connection| ToSwarm::NotifyHandler {
+                peer_id: *peer,
+                handler: NotifyHandler::One(connection.id),
+                event: Order::Take(protocols.clone()),
+            };
+            self.actions.extend(connections.iter().map(tell));
+        }
+        self.protocols = protocols;
+        self.wake();
+    }
+
+    /// Keeps a connection, or one that is being made, for those who name it.
+    pub(super) fn set_aside(&mut self, connection: ConnectionId) {
+        self.aside.insert(connection);
+    }
+
+    /// It could not be made, or is gone.
+    pub(super) fn forget(&mut self, connection: ConnectionId) {
+        self.aside.remove(&connection);
     }
 
     /// Opens a stream over connection `on`, or over the newest direct connection to `peer`. Without one, `opened` is
@@ -66,7 +96,10 @@ impl Behaviour {
         let connections = self.connections.get(&peer).map_or(&[][..], Vec::as_slice);
         let chosen = match on {
             Some(id) => connections.iter().find(|connection| connection.id == id),
-            None => connections.iter().rev().find(|connection| !connection.relayed),
+            None => {
+                let is_for_all = |connection: &&Connection| !connection.relayed && !self.aside.contains(&connection.id);
+                connections.iter().rev().find(is_for_all)
+            }
         };
         let Some(Connection { id, .. }) = chosen else { return };
         self.actions.push_back(ToSwarm::NotifyHandler {
@@ -134,6 +167,7 @@ impl NetworkBehaviour for Behaviour {
                 self.connections.entry(peer_id).or_default().push(connection);
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
+                self.forget(connection_id);
                 if let Some(connections) = self.connections.get_mut(&peer_id) {
                     connections.retain(|connection| connection.id != connection_id);
                     if connections.is_empty() {
@@ -166,6 +200,8 @@ pub(super) enum Order {
         protocol: StreamProtocol,
         opened: Opened,
     },
+    /// Take streams in these protocols.
+    Take(Vec<StreamProtocol>),
     /// Being told anything is what makes it look.
     Look,
 }
@@ -201,6 +237,7 @@ impl ConnectionHandler for Handler {
             Order::Open { protocol, opened } if self.opening + self.wanted.len() < MAX_OPENING => {
                 self.wanted.push_back((protocol, opened));
             }
+            Order::Take(protocols) => self.protocols = protocols,
             Order::Open { .. } | Order::Look => {}
         }
     }

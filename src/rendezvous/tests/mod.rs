@@ -2,6 +2,7 @@
 
 mod network;
 mod vectors;
+mod volunteers;
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ use turn_server_proto::types as turn;
 use self::request::{Kind, Request};
 use self::session::{Session, Wish};
 use super::credentials::{Secret, requester_of};
-use super::limits::MAX_PACKET;
+use super::limits::{Bucket, MAX_PACKET};
 use super::policy::Verdict;
 use super::{AddressPolicy, Limits};
 use crate::base::{RateTable, source_of};
@@ -43,6 +43,8 @@ pub(super) const REALM: &str = "twocans";
 const SWEEP: Duration = Duration::from_secs(1);
 /// A call whose packets stopped this long ago is not being relayed.
 const IN_USE: Duration = Duration::from_secs(5);
+/// So much of a second's worth may leave at once: calls send in bursts when their senders' machines were busy.
+const LINE_BURST_S: f64 = 0.25;
 /// First two bytes of a Send indication (RFC 8656 §18).
 const SEND_INDICATION: [u8; 2] = [0, 0x16];
 
@@ -114,6 +116,8 @@ pub(super) struct Core {
     /// Sessions by birth while they have no allocation; entries of those that have moved on are skipped.
     half_open: VecDeque<(Instant, Client)>,
     strangers: RateTable<IpAddr>,
+    /// What leaves for all together, bytes.
+    line: Bucket,
     sweep_at: Instant,
     totals: Totals,
     outputs: VecDeque<Output>,
@@ -123,6 +127,11 @@ impl Core {
     pub fn new(policy: AddressPolicy, limits: Limits, secret: Secret, addresses: Vec<IpAddr>, now: Instant) -> Self {
         Self {
             strangers: RateTable::new(limits.strangers_per_address),
+            line: Bucket::new(
+                f64::from(limits.bits_per_second_in_all) / 8.0 * LINE_BURST_S,
+                f64::from(limits.bits_per_second_in_all) / 8.0,
+                now,
+            ),
             policy,
             limits,
             secret,
@@ -363,7 +372,7 @@ impl Core {
             self.totals.junk += 1;
             return;
         }
-        if !session.down.take(payload.len() as f64, now) {
+        if !session.down.take(payload.len() as f64, now) || !self.line.take(payload.len() as f64, now) {
             self.totals.dropped_packets += 1;
             return;
         }
@@ -410,10 +419,13 @@ impl Core {
             session.up_at = Some(now);
             session.is_internal = is_internal;
         }
-        self.totals.relayed_bytes += payload.len() as u64;
         if is_internal {
+            self.totals.relayed_bytes += payload.len() as u64;
             self.deliver(peer, relayed, &payload, now);
+        } else if !self.line.take(payload.len() as f64, now) {
+            self.totals.dropped_packets += 1;
         } else {
+            self.totals.relayed_bytes += payload.len() as u64;
             self.outputs.push_back(Output::ToPeer { relayed, peer, payload });
         }
     }

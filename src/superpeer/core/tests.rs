@@ -405,6 +405,30 @@ fn more_than_a_call_needs_is_dropped_and_counted() {
 }
 
 #[test]
+fn a_volunteers_line_is_not_exceeded_by_many_calls_together() {
+    let limits = Limits::volunteer();
+    let most = f64::from(limits.bits_per_second_in_all) / 8.0;
+    let mut world = World::new(limits);
+    let callers: Vec<Caller> =
+        (1..=10).map(|number| Caller::allocated(&mut world, client(number), number as u8).0).collect();
+    for caller in &callers {
+        assert_eq!(code(&caller.permit(&mut world, PEER)), None);
+    }
+    world.sent.clear();
+    // Each stays within its own share (200 kb/s): 20 packets of 1000 bytes a second, for ten seconds.
+    for _ in 0..200 {
+        for caller in &callers {
+            caller.send(&mut world, PEER, &[0; 1000]);
+        }
+        world.now += Duration::from_millis(50);
+    }
+    let passed: usize = world.sent.iter().map(|(_, _, payload)| payload.len()).sum();
+    let allowed = most * (10.0 + LINE_BURST_S);
+    assert!((passed as f64) <= allowed && passed as f64 > 0.9 * allowed, "{passed} of {allowed}");
+    assert_eq!(world.core.totals(world.now).dropped_packets, 2000 - passed as u64 / 1000);
+}
+
+#[test]
 fn strangers_cost_little_and_are_forgotten() {
     let mut world = World::new(Limits::default());
     let (caller, _) = Caller::allocated(&mut world, client(1), 1);

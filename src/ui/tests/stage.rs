@@ -45,6 +45,7 @@ impl Stage {
             audio: AudioOptions::default(),
             windowed: true,
             remember: false,
+            serves: false,
         };
         let (engine, events) = Engine::start(options, Arc::new(|| {})).unwrap();
         let me = person(42);

@@ -50,6 +50,7 @@ const fn found(code: Finding) -> &'static str {
         Finding::Connected => "found-connected",
         Finding::NobodyAnswers => "found-nobody-answers",
         Finding::IsSuperPeer => "found-is-super-peer",
+        Finding::AlsoSuperPeer => "found-also-super-peer",
         Finding::RungAtOwnAddress => "found-rung-at-own-address",
         Finding::NoSuperPeer => "found-no-super-peer",
         Finding::OneSuperPeer => "found-one-super-peer",
@@ -96,6 +97,7 @@ pub const fn remedy(code: Finding) -> Option<Word> {
         Finding::PresenceKept
         | Finding::Connected
         | Finding::IsSuperPeer
+        | Finding::AlsoSuperPeer
         | Finding::RungAtOwnAddress
         | Finding::SuperPeers
         | Finding::NobodyToAsk

@@ -191,7 +191,17 @@ fn isolated(bootstrap: &[String]) -> NetworkOptions {
 }
 
 fn options(home: PathBuf, network: NetworkOptions, audio: AudioOptions) -> Options {
-    Options { home, display_name: None, online: true, callable: true, windowed: false, network, audio, remember: false }
+    Options {
+        home,
+        display_name: None,
+        online: true,
+        callable: true,
+        windowed: false,
+        serves: false,
+        network,
+        audio,
+        remember: false,
+    }
 }
 
 fn unwritable(path: &Path, why: &std::io::Error) -> Failure {

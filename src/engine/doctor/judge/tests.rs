@@ -133,6 +133,9 @@ fn presence_is_judged_by_who_keeps_it() {
     assert_eq!(dht(&Presence { acks: 0, callable: false, ..known() }).verdict, Verdict::Fine);
     assert_eq!(super_peers(&Presence { super_peers: 1, ..known() }).verdict, Verdict::Warning);
     assert_eq!(super_peers(&Presence { is_super_peer: true, ..alone() }).verdict, Verdict::Fine);
+    let volunteer = super_peers(&Presence { is_super_peer: true, super_peers: 1, ..known() });
+    assert_eq!(volunteer.verdict, Verdict::Fine, "one place is enough for who can be reached");
+    assert_eq!(volunteer.finding, "1 holds a place for you, and this machine is one itself");
 }
 
 #[test]

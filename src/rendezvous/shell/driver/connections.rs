@@ -201,6 +201,16 @@ impl Connections {
         })
     }
 
+    /// Whether the other side made this connection.
+    pub(super) fn is_visit(&self, peer: &PeerId, connection: ConnectionId) -> bool {
+        self.direct(peer).any(|known| known.id == connection && !known.dialled)
+    }
+
+    /// Whether a node of the network has introduced itself, and not all have fallen silent since.
+    pub(super) fn has_entered(&self) -> bool {
+        self.join.entered
+    }
+
     /// Nodes on our LAN.
     pub(super) fn lan(&self) -> Vec<NodeAddresses> {
         let lan = self.lan.iter();
@@ -387,6 +397,9 @@ impl Driver {
 
     pub(super) fn connection_established(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
         self.connections.end_dial(&peer, id);
+        if self.dialled_back(id) {
+            return;
+        }
         let (remote, relayed) = (endpoint.get_remote_address().clone(), endpoint.is_relayed());
         let remote = match endpoint {
             // A circuit's remote address names only the peer; the relay is in the local one.
@@ -418,6 +431,9 @@ impl Driver {
     }
 
     pub(super) fn connection_closed(&mut self, peer: PeerId, id: ConnectionId) {
+        if self.dial_back_ended(id) {
+            return;
+        }
         if let Some(known) = self.connections.peers.get_mut(&peer) {
             known.connections.retain(|connection| connection.id != id);
             if known.connections.is_empty() {
@@ -440,6 +456,9 @@ impl Driver {
         self.connections.circuits.remove(&id);
         let Some(peer) = peer else { return };
         self.connections.end_dial(&peer, id);
+        if self.dial_back_ended(id) {
+            return;
+        }
         let still_dialling = self.connections.dials.contains_key(&peer);
         if matches!(error, DialError::DialPeerConditionFalse(_)) || still_dialling {
             return;
@@ -465,12 +484,12 @@ impl Driver {
         let speaks = |protocol| info.protocols.contains(&protocol);
         let speaks = Speaks { kad: speaks(KAD), hop: speaks(HOP), pipe: speaks(PIPE), relay: speaks(RELAY) };
         let Some(known) = self.connections.peers.get_mut(&peer) else { return };
-        let met_before = known.speaks.replace(speaks).is_some();
+        let relayed_before = known.speaks.replace(speaks).is_some_and(|before| before.relay);
         let dialled_at =
             known.connections.iter().find(|connection| connection.id == connection_id && connection.dialled);
         let dialled_at = dialled_at.map(|connection| without_peer(&connection.remote));
 
-        if speaks.relay && !met_before {
+        if speaks.relay && !relayed_before {
             self.connections.relay_found(peer);
         }
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);

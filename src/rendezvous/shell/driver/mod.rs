@@ -10,14 +10,18 @@
 //! | `table.rs` | the routing table |
 //! | `relaying.rs` | our reservations, and those of others here |
 //! | `serving.rs` | streams that others open |
+//! | `volunteering.rs` | serving others unasked |
+//! | `dialling_back.rs` | dialling those who want to know whether they can be |
 
 mod connections;
 mod dht;
+mod dialling_back;
 mod last_resort;
 mod publishing;
 mod relaying;
 mod serving;
 mod table;
+mod volunteering;
 
 use std::future::Future;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -36,9 +40,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::connections::Connections;
 use self::dht::Dht;
+use self::dialling_back::DiallingBack;
 use self::last_resort::Rumours;
 use self::relaying::Relaying;
 use self::serving::Serving;
+use self::volunteering::Volunteering;
 use super::super::address::{endpoint, is_relayed};
 use super::super::cache::PeerCache;
 use super::super::presence::Draw;
@@ -91,6 +97,8 @@ pub(super) struct Driver {
     dht: Dht,
     relaying: Relaying,
     serving: Serving,
+    volunteering: Volunteering,
+    dialling_back: DiallingBack,
     rumours: Rumours,
     cache: PeerCache,
     cache_saved: Option<Instant>,
@@ -132,6 +140,8 @@ impl Driver {
             dht: Dht::new(&config, me, random_u64()?),
             relaying: Relaying::new(is_rung_through_relays, random_u64()?),
             serving: Serving::new(&config.limits),
+            volunteering: Volunteering::new(&config, now)?,
+            dialling_back: DiallingBack::new(&config.limits),
             rumours: Rumours::new(&config, net.clone()),
             connections: Connections::new(bootstrap, cache.nodes(), is_rung_through_relays, now),
             listening: Listening {
@@ -216,6 +226,7 @@ impl Driver {
         self.act_on_connections(now);
         self.act_on_rumours(now);
         self.act_on_relays(now);
+        self.act_on_volunteering(now);
         self.act_on_dht(now);
     }
 
@@ -227,6 +238,7 @@ impl Driver {
             self.rumours.poll_timeout(),
             self.relaying.poll_timeout(),
             self.dht.poll_timeout(),
+            self.volunteering.poll_timeout().filter(|_| self.leaving.is_none()),
         ];
         timers.into_iter().flatten().fold(self.last_tick.0 + TICK, Instant::min)
     }
@@ -299,6 +311,10 @@ impl Driver {
             }
             Command::Relays { found } => self.tell_relays(found),
             Command::Probed { node, on, outcome } => self.probed(node, on, outcome),
+            Command::Examined { server, address, nonce, answer } => self.examined(server, &address, nonce, answer),
+            Command::DialledBy { nonce, reply } => self.dialled_by(nonce, reply),
+            Command::DialBack { node, address, reply } => self.dial_back(node, address, reply),
+            Command::HangUp { connection } => drop(self.swarm.close_connection(connection)),
             Command::Rumours { found } => self.rumoured(found),
             Command::Announced { stored } => self.rumours.announced(stored, Instant::now()),
             Command::Totals { reply } => {
@@ -307,7 +323,7 @@ impl Driver {
             Command::NetworkChanged { lost_way } => self.network_changed(lost_way),
             Command::Mapped { external } => {
                 self.listening.mapped = external;
-                self.update_service();
+                self.reconsider_service();
             }
             Command::Check => {
                 self.check_relays(SHORT_PROBE_TIMEOUT);
@@ -349,14 +365,14 @@ impl Driver {
         let with_id = |address: &Multiaddr| address.clone().with(Protocol::P2p(self.me)).to_string();
         self.listening.told.send_replace(self.listening.addresses.iter().map(with_id).collect());
         if self.listening.ready.is_none() {
-            self.update_service();
+            self.reconsider_service();
             self.look_around(PROBE_TIMEOUT);
         }
     }
 
     fn announce_ready(&mut self) {
         let Some(ready) = self.listening.ready.take() else { return };
-        self.update_service();
+        self.reconsider_service();
         let node = node_id(&self.me);
         if let Some(node) = node {
             let listen = self.listening.told.borrow().clone();
@@ -365,16 +381,30 @@ impl Driver {
         let _ = ready.send(());
     }
 
-    /// A super-peer serves at the addresses that the user wrote down and at its public ones; if it has none, at those
-    /// of its LAN, for those who are there. Then its own person, if any, is rung at the same addresses.
-    fn update_service(&mut self) {
-        if !self.config.server {
-            return;
+    /// Our addresses have changed.
+    fn reconsider_service(&mut self) {
+        if self.config.server {
+            self.update_service();
+        } else {
+            self.reconsider_addresses(Instant::now());
         }
-        let own = self.service_addresses();
-        let serving: Vec<Multiaddr> = own.iter().cloned().chain(self.mapped_address()).collect();
+    }
+
+    /// A super-peer serves at the addresses that the user wrote down and at its public ones; if it has none, at those
+    /// of its LAN, for those who are there. Then its own person, if any, is rung at the same addresses. One that serves
+    /// unasked does so where strangers got through.
+    fn update_service(&mut self) {
+        let (own, serving) = if self.config.server {
+            let own = self.service_addresses();
+            let serving = own.iter().cloned().chain(self.mapped_address()).collect();
+            (own, serving)
+        } else {
+            let serving = self.volunteering.serving().to_vec();
+            let is_own = |address: &&Multiaddr| self.listening.addresses.contains(address);
+            (serving.iter().filter(is_own).cloned().collect(), serving)
+        };
         for address in self.swarm.external_addresses().cloned().collect::<Vec<_>>() {
-            if !serving.contains(&address) {
+            if !serving.contains(&address) && !is_relayed(&address) {
                 self.swarm.remove_external_address(&address);
             }
         }
@@ -387,7 +417,11 @@ impl Driver {
             if let Some(relay) = self.swarm.behaviour_mut().relay.as_mut() {
                 relay.set_status(Some(if on { relay::Status::Enable } else { relay::Status::Disable }));
             }
-            let reason = if on { format!("serving at {}", serving[0]) } else { "no address left to serve at".into() };
+            let reason = match self.config.server {
+                true if on => format!("serving at {}", serving[0]),
+                true => "no address left to serve at".into(),
+                false => self.volunteering.reason().to_owned(),
+            };
             self.tell(RendezvousEvent::SuperPeer { on, reason });
         }
         self.announce_to_strangers(&serving);
@@ -396,7 +430,11 @@ impl Driver {
             self.listening.served_at.clone_from(&addresses);
             self.tell(RendezvousEvent::Serving { addresses });
         }
-        self.dht.set_reachability(Vec::new(), serving, Instant::now());
+        if self.config.server {
+            self.dht.set_reachability(Vec::new(), serving, Instant::now());
+        } else {
+            self.update_reachability(Instant::now());
+        }
     }
 
     fn mapped_address(&self) -> Option<Multiaddr> {
@@ -422,6 +460,7 @@ impl Driver {
     /// libp2p's QUIC does not migrate connections (RFC 9000 §9), and TCP cannot: a client that sends from elsewhere has
     /// none left, and does not wait to find that out. Those of a super-peer may be over its other addresses.
     fn network_changed(&mut self, lost_way: bool) {
+        self.volunteer_in_new_network(lost_way, Instant::now());
         self.look_around(SHORT_PROBE_TIMEOUT);
         self.relaying.publish_when_checked();
         if self.config.server {
@@ -452,7 +491,8 @@ impl Driver {
         }
         self.forget_expired_records(now);
         self.keep_tcp_relays_alive(now);
-        if self.config.server {
+        self.close_old_dial_backs(now);
+        if self.swarm.behaviour().relay.is_enabled() {
             self.swarm.behaviour_mut().streams.look_at_connections();
         }
         let due = self.cache_saved.is_none_or(|saved| now.duration_since(saved) >= SAVE_CACHE);

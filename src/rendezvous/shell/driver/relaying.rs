@@ -80,6 +80,16 @@ impl Relaying {
         self.clients.remove(node);
     }
 
+    /// All that have a place here, who are to lose it.
+    pub(super) fn dismiss_clients(&mut self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut self.clients)
+    }
+
+    /// Super-peers that are known, of whom things can be asked.
+    pub(super) fn super_peers(&self) -> Vec<NodeAddresses> {
+        self.manager.all()
+    }
+
     pub(super) fn clients(&self) -> usize {
         self.clients.len()
     }
@@ -165,8 +175,7 @@ impl Driver {
     }
 
     fn relays_changed(&mut self) {
-        let held = self.relaying.held();
-        self.dht.set_reachability(held, Vec::new(), Instant::now());
+        self.update_reachability(Instant::now());
     }
 
     /// Asks every relay whether we are still reserved there: after a sleep, a change of network, before a ring. A dead

@@ -14,7 +14,8 @@ use super::Driver;
 use crate::base::{NodeId, RateTable, source_of};
 use crate::identity::BlindedPerson;
 use crate::rendezvous::limits::Limits;
-use crate::rendezvous::shell::behaviour::{CALL, HERE, PIPE, PIPE_IN, RELAY, RESERVED};
+use crate::rendezvous::shell::autonat;
+use crate::rendezvous::shell::behaviour::{CALL, DIAL_BACK, DIAL_REQUEST, HERE, PIPE, PIPE_IN, RELAY, RESERVED};
 use crate::rendezvous::shell::command::{Command, Net};
 use crate::rendezvous::shell::grants;
 use crate::rendezvous::shell::pipe;
@@ -128,6 +129,17 @@ impl Driver {
         {
             let address = self.connections.remote_ip(&peer, connection);
             self.serving.questions.spawn(grants::answer(self.events.clone(), from, address, stream));
+        } else if protocol == DIAL_REQUEST
+            && room
+            && relay.is_none()
+            && let Some(address) = self.connections.remote_ip(&peer, connection)
+            && self.dialling_back.admits(peer, source_of(address))
+        {
+            self.serving.questions.spawn(autonat::answer(net, peer, address, stream));
+        } else if protocol == DIAL_BACK && room && relay.is_none() && self.connections.is_visit(&peer, connection) {
+            // It is there for this alone, and will be closed.
+            self.swarm.behaviour_mut().streams.set_aside(connection);
+            self.serving.questions.spawn(autonat::be_dialled(net, stream));
         }
     }
 
