@@ -122,7 +122,7 @@ fn the_tray_shows_the_state_and_has_what_is_wanted_without_the_window() {
     let item = tray.wait();
     let title = tray.property(&item, "Title");
     assert_eq!(<&str>::try_from(&title), Ok("twocans"));
-    tray.item(&item, "Callable");
+    tray.item(&item, "People can call you");
 
     tray.click(&item, "Mute");
     tray.item(&item, "Unmute");
@@ -343,7 +343,7 @@ fn nobody_pays_for_services_that_wait() {
     let _server = Notifications::start(&desktop.bus);
     let tray = TrayHost::start(&desktop.bus);
     let (mut client, window) = desktop.open(&world, "bob");
-    tray.item(&tray.wait(), "Callable");
+    tray.item(&tray.wait(), "People can call you");
     for hidden in [false, true] {
         if hidden {
             desktop.screen.close(window);

@@ -372,7 +372,7 @@ struct Guest {
 
 impl Guest {
     fn start(name: &'static str, options: Options, says: PathBuf, hears: PathBuf) -> Self {
-        let link = twocans::engine::my_link(&options.home).expect("a profile can be made");
+        let link = engine::my_link(&options.home).expect("a profile can be made");
         let (engine, events) = Engine::start(options, Arc::new(|| {})).expect("the engine starts");
         Self { name, engine, events, link, says, hears, call: None }
     }
@@ -407,7 +407,7 @@ impl Guest {
         .await
     }
 
-    async fn dial(&mut self, to: &Link) -> Result<CallId, twocans::engine::Failure> {
+    async fn dial(&mut self, to: &Link) -> Result<CallId, engine::Failure> {
         match self.tell(CommandKind::Dial { to: to.clone(), ring_timeout: SOON }).await? {
             Reply::Call(call) => Ok(call),
             other => panic!("a dial made {other:?}"),

@@ -138,6 +138,7 @@ relay-only = false
 no-port-mapping = true
 super-peer = "always"
 presence-refresh = 600
+volunteer-after = 5
 media-port = "40000-40100"
 isolated = true
 treat-as-public = ["192.0.2.0/24"]

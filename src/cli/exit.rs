@@ -119,7 +119,9 @@ mod tests {
     fn a_known_cause_is_told() {
         let failure = failure_of(EndReason::Unreachable, "Alice", Some(Cause::UdpBlocked)).unwrap();
         assert!(
-            failure.detail.starts_with("Alice could not be reached: this network blocks UDP;"),
+            failure
+                .detail
+                .starts_with("Alice could not be reached: this network blocks UDP, and no relay could be used;"),
             "{}",
             failure.detail
         );

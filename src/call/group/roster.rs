@@ -544,7 +544,8 @@ impl Roster {
         Add::sign(me, self.group, Add { person, inviter, generation, turn, standing, name, signature: [0; 64] })
     }
 
-    /// A removal by the creator closes a chain; whoever of the other members hangs on it gets a vouch of the creator's.
+    /// A removal by the creator closes a chain; whoever of the other members hangs on it gets a vouch of the creator's,
+    /// unless the creator has removed that person before: an accomplice who is removed may have let them in again.
     fn with_vouches(&self, me: &PersonKey, person: Person, removal: Removal) -> Vec<Entry> {
         let mut after = self.clone();
         after.store(Entry::Removal(removal.clone()));
@@ -552,6 +553,9 @@ impl Roster {
         let mut entries = vec![Entry::Removal(removal)];
         if me.person() == self.group.creator && person != me.person() {
             for member in self.view.members.values().filter(|member| member.person != person) {
+                if self.removals.contains_key(&(member.person, me.person())) {
+                    continue;
+                }
                 if !after.is_member(member.person)
                     && let Ok(add) = after.vouch(me, member.person, member.name.as_deref())
                 {

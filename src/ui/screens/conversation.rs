@@ -130,7 +130,7 @@ pub fn notice(app: &mut App, ui: &mut Ui) {
                 if let Some(offer) = offer {
                     let (icon, name) = match offer {
                         Offer::CallAgain(_) => (Icon::Phone, words::CALL_AGAIN),
-                        Offer::Unmute => (Icon::Mic, words::UNMUTE),
+                        Offer::Unmute => (Icon::Mic, words::UNMUTE_NOW),
                         Offer::OpenSettings => (Icon::Settings, words::OPEN_SETTINGS),
                     };
                     if button(ui, Some(icon), name, Kind::Soft).clicked() {
