@@ -282,6 +282,8 @@ async fn a_backup_is_made_while_the_client_runs_and_read_at_its_first_start() {
     let imported = block_in_place(|| engine::import_identity(&home, &file, &passphrase)).expect("a new profile");
     assert_eq!((imported.link.person, imported.contacts), (alice.link.person, 1));
     let mut alice = start("new");
+    // The profile has been read when a command is done.
+    alice.tell(CommandKind::ListContacts).await.expect("read");
     let now = alice.engine.snapshot();
     assert_eq!((now.me, &now.contacts, &now.people), (kept.me, &kept.contacts, &kept.people));
     assert_eq!(now.preferences.get("ui.theme").map(String::as_str), Some("dark"));
@@ -296,6 +298,7 @@ async fn a_backup_is_made_while_the_client_runs_and_read_at_its_first_start() {
     bob.stop().await;
     block_in_place(|| engine::replace_identity(&home, &file, &passphrase)).expect("that was asked for");
     let mut alice = start("friend");
+    alice.tell(CommandKind::ListContacts).await.expect("read");
     assert_eq!(alice.engine.snapshot().people, kept.people);
     alice.stop().await;
 }

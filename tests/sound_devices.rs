@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::process::{Launch, Process};
+use common::process::Process;
 use common::pulse::{Channel, Pulse};
 use common::skip::skip;
 use common::speech::{Heard, SAMPLE_RATE_HZ, dbfs, heard, pesq_wb, read_wav, read_wav_channel, recording};

@@ -251,6 +251,8 @@ fn apply(style: &mut Style, palette: &Palette) {
     visuals.weak_text_color = Some(palette.text3);
     visuals.selection.bg_fill = palette.accent_fill.gamma_multiply(0.45);
     visuals.selection.stroke = Stroke::new(1.0, palette.accent);
+    // Nothing is painted while nothing changes, not even while somebody thinks about what to type.
+    visuals.text_cursor.blink = false;
     visuals.interact_cursor = Some(CursorIcon::PointingHand);
 
     let widgets = &mut visuals.widgets;
