@@ -38,21 +38,6 @@ pub fn online(home: &Path, callable: bool, network: NetworkSettings, audio: Audi
     })
 }
 
-/// Options of a process that only reads and writes the profile.
-pub fn offline(home: &Path) -> Options {
-    Options {
-        home: home.to_path_buf(),
-        display_name: None,
-        online: false,
-        callable: false,
-        windowed: false,
-        serves: false,
-        network: NetworkOptions::default(),
-        audio: AudioOptions::default(),
-        remember: false,
-    }
-}
-
 /// Run for everybody by two who do not depend on each other. Nothing is asked of them while a super-peer is there.
 const PUBLIC_STUN: [&str; 2] = ["stun.cloudflare.com:3478", "stun.l.google.com:19302"];
 

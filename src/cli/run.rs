@@ -115,11 +115,11 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
         }
         Verb::Contacts { action } => {
             let action = action.unwrap_or(ContactsVerb::List);
-            block_on(verbs::contacts::run(resolve::offline(home), action, out))
+            block_on(verbs::contacts::run(Options::offline(home), action, out))
         }
-        Verb::History { limit } => block_on(verbs::history::run(resolve::offline(home), limit, out)),
+        Verb::History { limit } => block_on(verbs::history::run(Options::offline(home), limit, out)),
         Verb::Identity { action: IdentityVerb::Export { file } } => {
-            block_on(verbs::identity::export(resolve::offline(home), file, out))
+            block_on(verbs::identity::export(Options::offline(home), file, out))
         }
         Verb::Identity { action: IdentityVerb::Import { file, force } } => {
             verbs::identity::import(home, &file, force, out)

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::audio::{SinkSpec, SourceSpec};
@@ -30,6 +30,23 @@ pub struct Options {
     /// Begin with what was chosen last ([`CommandKind::ChooseAudio`](super::CommandKind) and the like), where these
     /// options say what they say by default. For front ends in which it is chosen.
     pub remember: bool,
+}
+
+impl Options {
+    /// Of a process that only reads and writes the profile.
+    pub fn offline(home: &Path) -> Self {
+        Self {
+            home: home.to_path_buf(),
+            display_name: None,
+            online: false,
+            callable: false,
+            windowed: false,
+            serves: false,
+            network: NetworkOptions::default(),
+            audio: AudioOptions::default(),
+            remember: false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

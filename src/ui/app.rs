@@ -211,10 +211,15 @@ impl App {
         match self.engine.send(kind) {
             Ok(id) => Some(id),
             Err(why) => {
-                self.notice = Some(Notice::trouble(words::sentence(&why.to_string())));
+                self.trouble(&why.to_string());
                 None
             }
         }
+    }
+
+    /// Keeps a choice of the window's in the profile; `None` forgets it.
+    pub fn prefer(&mut self, key: &str, value: Option<String>) {
+        self.send(CommandKind::SetPreference { key: key.to_owned(), value });
     }
 
     pub fn open(&mut self, section: Section) {
@@ -235,16 +240,13 @@ impl App {
     pub fn wear(&mut self, ctx: &Context, theme: Theme) {
         ctx.set_theme(theme);
         let value = if theme == Theme::Dark { DARK } else { LIGHT };
-        self.send(CommandKind::SetPreference { key: THEME.to_owned(), value: Some(value.to_owned()) });
+        self.prefer(THEME, Some(value.to_owned()));
     }
 
     /// Says everything in `language` from now on.
     pub fn speak(&mut self, language: Language) {
         words::speak(language);
-        self.send(CommandKind::SetPreference {
-            key: words::CHOSEN_LANGUAGE.to_owned(),
-            value: Some(language.tag().to_owned()),
-        });
+        self.prefer(words::CHOSEN_LANGUAGE, Some(language.tag().to_owned()));
     }
 
     pub fn choose_network(&mut self, choice: NetworkChoice) {
@@ -256,7 +258,7 @@ impl App {
     pub fn end_welcome(&mut self) {
         self.welcome = None;
         self.send(CommandKind::TrySound(None));
-        self.send(CommandKind::SetPreference { key: WELCOMED.to_owned(), value: Some("yes".to_owned()) });
+        self.prefer(WELCOMED, Some("yes".to_owned()));
     }
 
     /// Writes a backup; the notice tells how it went.
@@ -287,7 +289,7 @@ impl App {
         self.opening = None;
         match outcome {
             Ok((file, passphrase)) => {
-                self.send(CommandKind::SetPreference { key: WELCOMED.to_owned(), value: Some("yes".to_owned()) });
+                self.prefer(WELCOMED, Some("yes".to_owned()));
                 self.after.set(After::Restore { file, passphrase });
                 desktop::quit(ctx);
             }

@@ -2,7 +2,7 @@
 //! programs read of them; and what a long list costs. `UPDATE_SNAPSHOTS=1 cargo test --lib ui::tests` paints the
 //! pictures anew: look at them before they are committed.
 
-mod stage;
+pub mod stage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use twocans::engine::{AudioOptions, CommandKind, Engine, Event, NetworkOptions, Options};
+use twocans::engine::{CommandKind, Engine, Event, Options};
 
 use crate::common::process::{Launch, Process};
 use crate::common::skip::missing_program;
@@ -108,18 +108,8 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 /// Writes preferences into a profile that nobody runs.
 pub fn prefer(home: &Path, preferences: &[(&str, &str)]) {
-    let options = Options {
-        home: home.to_owned(),
-        display_name: None,
-        online: false,
-        callable: false,
-        windowed: false,
-        remember: false,
-        serves: false,
-        network: NetworkOptions::default(),
-        audio: AudioOptions::default(),
-    };
-    let (engine, mut events) = Engine::start(options, std::sync::Arc::new(|| ())).expect("the profile can be opened");
+    let (engine, mut events) =
+        Engine::start(Options::offline(home), std::sync::Arc::new(|| ())).expect("the profile can be opened");
     for (key, value) in preferences {
         let set = CommandKind::SetPreference { key: (*key).to_owned(), value: Some((*value).to_owned()) };
         engine.send(set).expect("the engine takes commands");
@@ -131,19 +121,8 @@ pub fn prefer(home: &Path, preferences: &[(&str, &str)]) {
 
 /// What a profile that nobody runs prefers.
 pub fn preference(home: &Path, key: &str) -> Option<String> {
-    let options = Options {
-        home: home.to_owned(),
-        display_name: None,
-        online: false,
-        callable: false,
-        windowed: false,
-        remember: false,
-        serves: false,
-        network: NetworkOptions::default(),
-        audio: AudioOptions::default(),
-    };
     let (mut engine, mut events) =
-        Engine::start(options, std::sync::Arc::new(|| ())).expect("the profile can be opened");
+        Engine::start(Options::offline(home), std::sync::Arc::new(|| ())).expect("the profile can be opened");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         while engine.snapshot().me.is_none() && engine.changed().await {}

@@ -7,7 +7,7 @@ use crate::cli::driver::{Action, Driver, Input};
 use crate::cli::exit::{Exit, failure_of, usage};
 use crate::cli::keys::Key;
 use crate::cli::output::{Output, Report};
-use crate::cli::resolve::{self, RING_TIMEOUT};
+use crate::cli::resolve::RING_TIMEOUT;
 use crate::cli::run::block_on;
 use crate::cli::session::Session;
 use crate::cli::settings::CallSettings;
@@ -75,7 +75,7 @@ pub async fn run(
 }
 
 async fn contact(home: &Path, name: &str, out: &mut dyn Output) -> Result<Callee, Failure> {
-    let mut session = Session::start(resolve::offline(home), out)?;
+    let mut session = Session::start(Options::offline(home), out)?;
     let contacts = session.contacts().await;
     session.close_quietly().await;
     let contacts = contacts?;

@@ -50,22 +50,11 @@ fn rings(call: &SnapshotCall) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::tests::stage::{bob, call_with};
 
     fn call(byte: u8, side: CallSide, phase: CallPhase) -> SnapshotCall {
-        SnapshotCall {
-            call: CallId::from_bytes([byte; 16]),
-            peer: None,
-            name: Some("Ada".into()),
-            side,
-            phase,
-            connected_at: None,
-            path: None,
-            stats: None,
-            peer_muted: false,
-            held: false,
-            peer_held: false,
-            interrupted: None,
-        }
+        let call = CallId::from_bytes([byte; 16]);
+        SnapshotCall { call, peer: None, ..call_with(bob(), "Ada", side, phase) }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use eframe::egui::{Context, IconData, Ui};
 
 use crate::base::{CallId, NodeId, Person};
 use crate::engine::{
-    AudioOptions, CallPhase, CallSide, Candidate, Check, CheckKind, Contact, EndReason, Engine, Finding, HistoryEntry,
-    MediaPath, NetworkOptions, Options, PeerStats, PersonSettings, Snapshot, SnapshotCall, Verdict,
+    CallPhase, CallSide, Candidate, Check, CheckKind, Contact, EndReason, Engine, Finding, HistoryEntry, MediaPath,
+    Options, PeerStats, PersonSettings, Snapshot, SnapshotCall, Verdict,
 };
 use crate::identity::Link;
 use crate::ui::app::{App, icon_texture};
@@ -36,17 +36,7 @@ impl Stage {
     pub fn new() -> Self {
         words::speak(Language::English);
         let home = tempfile::tempdir().unwrap();
-        let options = Options {
-            home: home.path().to_path_buf(),
-            display_name: None,
-            online: false,
-            callable: false,
-            network: NetworkOptions::default(),
-            audio: AudioOptions::default(),
-            windowed: true,
-            remember: false,
-            serves: false,
-        };
+        let options = Options::offline(home.path());
         let (engine, events) = Engine::start(options, Arc::new(|| {})).unwrap();
         let me = person(42);
         let now = Snapshot {

@@ -8,7 +8,7 @@ mod sound;
 
 pub use sound::{microphone_and_speaker, try_sound};
 
-use eframe::egui::{ComboBox, Frame, Label, Margin, RichText, ScrollArea, Theme, Ui, WidgetInfo, WidgetType};
+use eframe::egui::{Color32, ComboBox, Frame, Label, Margin, RichText, ScrollArea, Theme, Ui, WidgetInfo, WidgetType};
 
 use super::conversation::notice;
 use crate::engine::Snapshot;
@@ -78,7 +78,15 @@ fn group(ui: &mut Ui, title: Word, body: Option<Word>, content: impl FnOnce(&mut
 
 /// A sentence in small type that says what something does.
 fn hint(ui: &mut Ui, text: impl Into<String>) {
-    let ink = palette(ui.ctx()).text2;
+    small(ui, text, palette(ui.ctx()).text2);
+}
+
+/// The same for what does not work.
+fn warning(ui: &mut Ui, text: impl Into<String>) {
+    small(ui, text, palette(ui.ctx()).warn);
+}
+
+fn small(ui: &mut Ui, text: impl Into<String>, ink: Color32) {
     ui.add(Label::new(RichText::new(text).font(Type::Small.font()).color(ink)).wrap());
 }
 
