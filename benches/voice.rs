@@ -126,6 +126,7 @@ fn packetize(c: &mut Criterion) {
         b.iter(|| {
             media_time = media_time.add(Ptime::Ms20.samples());
             packetizer.packetize(&EncodedFrame {
+                number: 0,
                 media_time,
                 samples: SampleCount(960),
                 marker: false,

@@ -70,6 +70,35 @@ fn audio_flows_both_ways_with_its_arrival() {
 }
 
 #[test]
+fn what_is_passed_on_for_others_goes_beside_our_own_voice_and_as_fast() {
+    runtime().block_on(async {
+        let (mut offerer, mut answerer) = connected_pair().await;
+        // The channel opens a moment after the connection.
+        while !offerer.link.send(packet(0, PayloadKind::Carried)) || offerer.link.stats().await.unwrap().audio_sent == 0
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Several may have got through in that moment.
+        let last = packet(255, PayloadKind::Opus);
+        assert!(offerer.link.send(last.clone()));
+        while answerer.next_audio().await.payload != last.payload {}
+        let mut slowest = Duration::ZERO;
+        for number in 1..300u16 {
+            for kind in [PayloadKind::Opus, PayloadKind::Carried] {
+                let (sent, before) = (packet(number, kind), Instant::now());
+                assert!(offerer.link.send(sent.clone()));
+                let got = answerer.next_audio().await;
+                assert_eq!((got.kind, &got.payload), (kind, &sent.payload));
+                slowest = slowest.max(got.arrival - before);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        println!("slowest of 600: {slowest:?}");
+        assert!(slowest < Duration::from_millis(50), "{slowest:?}");
+    });
+}
+
+#[test]
 fn messages_flow_in_order_even_before_the_channel_is_open() {
     runtime().block_on(async {
         let (mut offerer, mut answerer) = pair().await;

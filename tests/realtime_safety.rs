@@ -48,14 +48,15 @@ fn the_voice_path_does_not_allocate() {
             }
             let frame = encoder.encode(&microphone).unwrap()?;
             encoded[..frame.payload.len()].copy_from_slice(frame.payload);
-            Some((frame.media_time, frame.samples, frame.marker, frame.payload.len()))
+            Some((frame.number, frame.media_time, frame.samples, frame.marker, frame.payload.len()))
         });
         if tick == 1500 {
             packetizer.set_red(RedDistances::new(&[1, 3]), 111);
         }
-        if let Some((media_time, samples, marker, len)) = made {
+        if let Some((number, media_time, samples, marker, len)) = made {
             let payload = &encoded[..len];
-            let out = packetizer.packetize(&twocans::voice::EncodedFrame { media_time, samples, marker, payload });
+            let frame = twocans::voice::EncodedFrame { number, media_time, samples, marker, payload };
+            let out = packetizer.packetize(&frame);
             let arrival = tick + [0, 0, 3, 0, 9, 1, 0][tick % 7] + 20_usize.saturating_sub(tick % 400);
             if tick % 11 != 0 && !(2000..2030).contains(&tick) {
                 packets.push((arrival, incoming(&out, start, arrival)));

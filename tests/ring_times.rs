@@ -189,6 +189,7 @@ fn options(home: std::path::PathBuf, bootstrap: Vec<String>) -> Options {
         home,
         display_name: None,
         remember: false,
+        group_limit: twocans::engine::DEFAULT_GROUP_LIMIT,
         online: true,
         callable: true,
         windowed: false,

@@ -13,6 +13,9 @@ pub enum PayloadKind {
     Opus,
     /// Redundant audio data: several Opus packets in one (RFC 2198, `audio/red`).
     Red,
+    /// A [`Carried`](super::Carried) packet: somebody else's, which the peer passes on. Of the fields around the payload
+    /// only the arrival means anything.
+    Carried,
 }
 
 /// An audio packet to send to one peer.

@@ -3,6 +3,7 @@
 
 use prost::Message as _;
 
+use super::group::MAX_GROUP_MESSAGE_BYTES;
 use super::{Description, wire};
 use crate::base::{CallId, EndReason, Person};
 use crate::identity::{MAX_PAYLOAD_BYTES, clean_name};
@@ -56,6 +57,18 @@ pub enum Message {
     Rejoin(Rejoin),
     /// The reply to it: ANSWER follows from the callee.
     Rejoined,
+    /// Both: about a group call.
+    Group(GroupLetter),
+}
+
+/// A message about a group call: over the data channel of the call between two members, or as the first message of a
+/// session of its own and the reply to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLetter {
+    /// The session's, or the call's, peer must be this person.
+    pub from: Person,
+    /// A [`GroupMessage`](super::group::GroupMessage), not yet read. Empty as a reply: it has come, and that is all.
+    pub message: Vec<u8>,
 }
 
 /// The first message of a further session of a call that both sides are in. As with [`Invite`], the session's peer must
@@ -83,6 +96,8 @@ pub struct Invite {
     pub versions: Vec<u8>,
     /// When it was sent, by the caller's clock, so that an old one cannot be replayed for ever; `None` without a clock.
     pub sent_unix_s: Option<u64>,
+    /// The call is to be one between two members of a group: a [`GroupMessage`](super::group::GroupMessage), not yet read.
+    pub group: Option<Vec<u8>>,
 }
 
 /// How the sender hears the receiver, over the last seconds.
@@ -150,6 +165,7 @@ impl Message {
             Self::Unsupported { .. } => "UNSUPPORTED",
             Self::Rejoin(_) => "REJOIN",
             Self::Rejoined => "REJOINED",
+            Self::Group(_) => "GROUP",
         }
     }
 
@@ -172,6 +188,7 @@ impl Message {
             Self::Unsupported { versions } => Kind::Unsupported(versions.clone()),
             Self::Rejoin(rejoin) => Kind::Rejoin(rejoin.to_wire()),
             Self::Rejoined => Kind::Rejoined(Empty {}),
+            Self::Group(letter) => Kind::Group(letter.to_wire()),
         }
     }
 
@@ -194,6 +211,7 @@ impl Message {
             Kind::Unsupported(versions) => Self::Unsupported { versions: checked_versions(versions)? },
             Kind::Rejoin(rejoin) => Self::Rejoin(Rejoin::from_wire(&rejoin)?),
             Kind::Rejoined(_) => Self::Rejoined,
+            Kind::Group(letter) => Self::Group(GroupLetter::from_wire(letter)?),
         })
     }
 }
@@ -206,6 +224,7 @@ impl Invite {
             name: self.name.clone().unwrap_or_default(),
             versions: self.versions.clone(),
             sent_unix_s: self.sent_unix_s.unwrap_or(0),
+            group: self.group.clone().unwrap_or_default(),
         }
     }
 
@@ -216,6 +235,7 @@ impl Invite {
             name: clean_name(&invite.name),
             versions: checked_versions(invite.versions)?,
             sent_unix_s: (invite.sent_unix_s != 0).then_some(invite.sent_unix_s),
+            group: Some(within_limits(invite.group)?).filter(|message| !message.is_empty()),
         })
     }
 }
@@ -238,6 +258,21 @@ impl Rejoin {
             moved: rejoin.moved,
         })
     }
+}
+
+impl GroupLetter {
+    fn to_wire(&self) -> wire::GroupLetter {
+        wire::GroupLetter { from: self.from.as_bytes().to_vec(), message: self.message.clone() }
+    }
+
+    fn from_wire(letter: wire::GroupLetter) -> Result<Self, MessageError> {
+        let from = Person::from_bytes(exactly(&letter.from, "person")?);
+        Ok(Self { from, message: within_limits(letter.message)? })
+    }
+}
+
+fn within_limits(group_message: Vec<u8>) -> Result<Vec<u8>, MessageError> {
+    check(group_message.len() <= MAX_GROUP_MESSAGE_BYTES, group_message, "group message")
 }
 
 impl Description {

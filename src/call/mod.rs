@@ -44,7 +44,7 @@ mod wire;
 pub use description::Description;
 pub use foreign::{ForeignCall, ForeignEvent, ForeignLimits, ForeignSide};
 pub use message::{
-    Invite, MAX_CANDIDATE_BYTES, MAX_MESSAGE_BYTES, MAX_SDP_BYTES, Message, MessageError, Quality, Rejoin,
+    GroupLetter, Invite, MAX_CANDIDATE_BYTES, MAX_MESSAGE_BYTES, MAX_SDP_BYTES, Message, MessageError, Quality, Rejoin,
 };
 pub use state::{Phase, Side, State};
 pub use switchboard::{CallView, DialRefused, InviteReply, Limits, Switchboard, Transmit};

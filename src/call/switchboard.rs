@@ -13,8 +13,10 @@ use crate::identity::{PersonKey, UnusableKey, WIRE_VERSIONS, check_person};
 /// Time-outs and rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls at a time; further callers hear that we are busy.
+    /// Calls at a time, those between members of a group not counted; further callers hear that we are busy.
     pub calls: usize,
+    /// Calls at a time between members of a group.
+    pub members: usize,
     /// Callee: how long the human is asked. Callers usually give up earlier.
     pub alert: Duration,
     /// From the answer until the link is up.
@@ -35,6 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 1,
+            members: 24,
             alert: Duration::from_secs(120),
             connect: Duration::from_secs(20),
             first_audio: Duration::from_secs(3),
@@ -167,23 +170,52 @@ impl Switchboard {
         ring_timeout: Duration,
         now: Instant,
     ) -> Result<Invite, DialRefused> {
-        let from = self.me.person();
+        self.begin_dial(call, to, my_name, ring_timeout, None, now)
+    }
+
+    /// As [`Switchboard::dial`], for a call between two members of a group, which the [group message](super::group) is
+    /// about.
+    pub fn dial_member(
+        &mut self,
+        call: CallId,
+        to: Person,
+        my_name: Option<String>,
+        ring_timeout: Duration,
+        group: Vec<u8>,
+        now: Instant,
+    ) -> Result<Invite, DialRefused> {
+        self.begin_dial(call, to, my_name, ring_timeout, Some(group), now)
+    }
+
+    fn begin_dial(
+        &mut self,
+        call: CallId,
+        to: Person,
+        name: Option<String>,
+        ring_timeout: Duration,
+        group: Option<Vec<u8>>,
+        now: Instant,
+    ) -> Result<Invite, DialRefused> {
+        let (from, in_group) = (self.me.person(), group.is_some());
         if to == from {
             return Err(DialRefused::Myself);
         }
         check_person(to)?;
-        if let Some(call) = self.find(|call| call.peer() == to && call.state() == State::Alerting) {
+        let calls_us =
+            |call: &Call| call.peer() == to && call.is_in_group() == in_group && call.state() == State::Alerting;
+        if let Some(call) = self.find(calls_us) {
             return Err(DialRefused::TheyCall { call });
         }
         if self.calls.contains_key(&call) || self.guard.past(call).is_some() {
             return Err(DialRefused::UsedCallId);
         }
-        if self.calls.len() >= self.limits.calls {
+        if self.is_full(in_group, 0) {
             return Err(DialRefused::Busy);
         }
-        self.insert(call, Call::dial(call, self.me.clone(), to, ring_timeout, self.limits, now));
+        let dial = Call::dial(call, self.me.clone(), to, ring_timeout, self.limits, now);
+        self.insert(call, dial.in_group(in_group));
         let sent_unix_s = self.guard.unix_s(now);
-        Ok(Invite { call, from, name: my_name, versions: WIRE_VERSIONS.to_vec(), sent_unix_s })
+        Ok(Invite { call, from, name, versions: WIRE_VERSIONS.to_vec(), sent_unix_s, group })
     }
 
     /// Rendezvous found nobody: [`EndReason::NotFound`] or [`EndReason::Unreachable`].
@@ -235,21 +267,22 @@ impl Switchboard {
 
     /// Somebody may call: us alone, or while we are in a call, or while we dial them.
     fn admit(&mut self, invite: &Invite, now: Instant) -> InviteReply {
-        let (call, from) = (invite.call, invite.from);
+        let (call, from, in_group) = (invite.call, invite.from, invite.group.is_some());
         // Somebody who calls anew has left an earlier call that we still believe in.
         let left = |state| matches!(state, State::Alerting | State::Reconnecting);
-        let of_theirs = |old: &(&CallId, &Call)| old.1.peer() == from && left(old.1.state());
+        let alike = |old: &Call| old.peer() == from && old.is_in_group() == in_group;
+        let of_theirs = |old: &(&CallId, &Call)| alike(old.1) && left(old.1.state());
         let abandoned: Vec<CallId> = self.calls.iter().filter(of_theirs).map(|(id, _)| *id).collect();
         for old in abandoned {
             self.with(old, now, Call::abandoned);
         }
         let dialing = |state| matches!(state, State::Dialing | State::Ringing);
-        let own = self.find(|own| own.peer() == from && dialing(own.state()));
-        let others = self.calls.len() - usize::from(own.is_some());
-        if others >= self.limits.calls {
+        let own = self.find(|own| alike(own) && dialing(own.state()));
+        if self.is_full(in_group, usize::from(own.is_some())) {
             return self.refuse(call, Message::Busy);
         }
-        self.insert(call, Call::incoming(call, self.me.clone(), from, self.limits, now));
+        let incoming = Call::incoming(call, self.me.clone(), from, self.limits, now);
+        self.insert(call, incoming.in_group(in_group));
         if let Some(own) = own {
             self.resolve_glare(own, call, from < self.me.person(), now);
         } else {
@@ -267,6 +300,12 @@ impl Switchboard {
             self.with(theirs, now, |theirs| theirs.stand_in_for(own));
             self.stand_ins.insert(own, theirs);
         }
+    }
+
+    /// Whether no further call of this kind may begin; `spared` are not counted.
+    fn is_full(&self, in_group: bool, spared: usize) -> bool {
+        let of_kind = self.calls.values().filter(|call| call.is_in_group() == in_group).count();
+        of_kind - spared >= if in_group { self.limits.members } else { self.limits.calls }
     }
 
     fn insert(&mut self, id: CallId, mut call: Call) {
@@ -300,6 +339,18 @@ impl Switchboard {
     /// The human does not want to talk. False if there is nothing to decline.
     pub fn decline(&mut self, call: CallId, now: Instant) -> bool {
         self.with(call, now, Call::decline).unwrap_or(false)
+    }
+
+    /// A call between two becomes one of a group's, or is one no longer.
+    pub fn set_in_group(&mut self, call: CallId, in_group: bool) {
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.set_in_group(in_group);
+        }
+    }
+
+    /// How many calls there may be at a time that are not of a group.
+    pub fn set_calls(&mut self, calls: usize) {
+        self.limits.calls = calls;
     }
 
     /// Ends a call in whatever state it is; cancels a dial, declines what rings. False if there is no such call.

@@ -4,7 +4,7 @@
 /// One message.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Envelope {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17")]
     pub kind: Option<Kind>,
 }
 
@@ -44,6 +44,8 @@ pub enum Kind {
     Rejoin(Rejoin),
     #[prost(message, tag = "16")]
     Rejoined(Empty),
+    #[prost(message, tag = "17")]
+    Group(GroupLetter),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -65,6 +67,19 @@ pub struct Invite {
     /// 0: not known.
     #[prost(uint64, tag = "5")]
     pub sent_unix_s: u64,
+    /// See `group/wire.rs`; empty: of no group.
+    #[prost(bytes = "vec", tag = "6")]
+    pub group: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GroupLetter {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub from: Vec<u8>,
+    /// See `group/wire.rs`.
+    #[prost(bytes = "vec", tag = "2")]
+    pub message: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::settings::{
-    AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings, SdpSettings,
+    AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, GroupSettings, NetworkSettings,
+    SdpSettings,
 };
 
 /// Peer-to-peer voice calls with nobody in between.
 ///
 /// Without a verb the desktop client opens. Options can also be written in config.toml in the profile, under the same
-/// names without the dashes, in the sections [network], [audio], [call], [answer], [sdp], [doctor] and [demo]; the
+/// names without the dashes, in the sections [network], [audio], [call], [group], [answer], [sdp], [doctor] and [demo]; the
 /// command line wins.
 #[derive(Debug, Parser)]
 #[command(name = "twocans", version, max_term_width = 110, hide_possible_values = true)]
@@ -72,6 +73,13 @@ pub enum Verb {
         network: NetworkSettings,
         #[command(flatten)]
         audio: AudioSettings,
+    },
+    /// A call of several people: begin one, join one, or change the one that runs
+    ///
+    /// Whoever is in it sees the addresses of all others, unless only relays are used.
+    Group {
+        #[command(subcommand)]
+        action: GroupVerb,
     },
     /// Wait for calls
     ///
@@ -223,6 +231,67 @@ pub enum ContactsVerb {
         #[arg(value_name = "NAME_OR_LINK")]
         who: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GroupVerb {
+    /// Ring these people; if a process of this profile is in a call already, that call grows
+    Start {
+        /// twocans: links, or names of contacts
+        #[arg(value_name = "LINK_OR_CONTACT", required = true)]
+        people: Vec<String>,
+        #[command(flatten)]
+        group: GroupSettings,
+        #[command(flatten)]
+        network: NetworkSettings,
+        #[command(flatten)]
+        audio: AudioSettings,
+    },
+    /// Join by a link that somebody in the call has made
+    Join {
+        /// A twocans:join/ link
+        link: String,
+        #[command(flatten)]
+        group: GroupSettings,
+        #[command(flatten)]
+        network: NetworkSettings,
+        #[command(flatten)]
+        audio: AudioSettings,
+    },
+    /// Go on with the group call that this profile was in when its program ended
+    Rejoin {
+        #[command(flatten)]
+        group: GroupSettings,
+        #[command(flatten)]
+        network: NetworkSettings,
+        #[command(flatten)]
+        audio: AudioSettings,
+    },
+    /// Ring one more person into the running group call
+    Add {
+        #[arg(value_name = "LINK_OR_CONTACT")]
+        who: String,
+    },
+    /// Remove somebody whom you have invited, or anybody if you have begun the call
+    Remove {
+        #[arg(value_name = "LINK_OR_CONTACT")]
+        who: String,
+    },
+    /// Make a link with which others can join the running group call
+    Link {
+        /// For so many hours: 1 to 720 [default: 24]
+        #[arg(long, value_name = "N", default_value_t = 24, hide_default_value = true,
+              value_parser = clap::value_parser!(u32).range(1..=720))]
+        hours: u32,
+    },
+    /// Make the links that you have made so far worthless
+    Revoke,
+    /// Accept the invitation to a group call that the running process has
+    Accept,
+    /// Refuse it
+    Decline,
+    /// Leave the running group call
+    Leave,
 }
 
 #[derive(Debug, Subcommand)]

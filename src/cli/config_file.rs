@@ -9,7 +9,8 @@ use serde::de::{Deserializer, Error as _};
 
 use super::exit::usage;
 use super::settings::{
-    AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, NetworkSettings, SdpSettings,
+    AnswerSettings, AudioSettings, CallSettings, DemoSettings, DoctorSettings, GroupSettings, NetworkSettings,
+    SdpSettings,
 };
 use crate::engine::Failure;
 
@@ -25,6 +26,7 @@ pub struct ConfigFile {
     pub network: NetworkSettings,
     pub audio: AudioSettings,
     pub call: CallSettings,
+    pub group: GroupSettings,
     pub answer: AnswerSettings,
     pub sdp: SdpSettings,
     pub doctor: DoctorSettings,

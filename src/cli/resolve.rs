@@ -35,6 +35,7 @@ pub fn online(home: &Path, callable: bool, network: NetworkSettings, audio: Audi
         network: network_options(network)?,
         audio: audio_options(audio),
         remember: false,
+        group_limit: crate::engine::DEFAULT_GROUP_LIMIT,
     })
 }
 

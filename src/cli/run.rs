@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::args::{Cli, ContactsVerb, GlobalArgs, IdentityVerb, TalkKey, Verb};
+use super::args::{Cli, ContactsVerb, GlobalArgs, GroupVerb, IdentityVerb, TalkKey, Verb};
 use super::config_file::ConfigFile;
 use super::exit::{Exit, internal, usage};
 use super::keys::Keyboard;
 use super::logging;
 use super::output::{self, Output, Report, Show};
 use super::settings::Over;
+use super::verbs::group::Beginning;
 use super::{resolve, verbs};
 use crate::engine::{self, Failure, MonotonicClock, Options, RemoteVerb, whom};
 use crate::identity::Link;
@@ -96,6 +97,7 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
             let options = resolve::online(home, false, network.over(config.network), audio.over(config.audio))?;
             block_on(verbs::call::run(options, callee, call.over(config.call), out))
         }
+        Verb::Group { action } => group(action, home, config, out),
         Verb::Answer { answer, network, audio } => {
             let options = resolve::online(home, true, network.over(config.network), audio.over(config.audio))?;
             block_on(verbs::answer::run(options, answer.over(config.answer), out))
@@ -152,6 +154,27 @@ fn perform(verb: Verb, home: &Path, config: ConfigFile, out: &mut dyn Output) ->
     }
 }
 
+fn group(action: GroupVerb, home: &Path, config: ConfigFile, out: &mut dyn Output) -> Result<Exit, Failure> {
+    let running = |name, verb, out: &mut dyn Output| verbs::running::run(home, name, &verb, out);
+    let (beginning, settings, network, audio) = match action {
+        GroupVerb::Start { people, group, network, audio } => (Beginning::Start(people), group, network, audio),
+        GroupVerb::Join { link, group, network, audio } => (Beginning::Join(link), group, network, audio),
+        GroupVerb::Rejoin { group, network, audio } => (Beginning::Rejoin, group, network, audio),
+        GroupVerb::Add { who } => return running("group add", RemoteVerb::GroupAdd { who }, out),
+        GroupVerb::Remove { who } => return running("group remove", RemoteVerb::GroupRemove { who }, out),
+        GroupVerb::Link { hours } => return running("group link", RemoteVerb::GroupLink { hours }, out),
+        GroupVerb::Revoke => return running("group revoke", RemoteVerb::GroupRevoke, out),
+        GroupVerb::Accept => return running("group accept", RemoteVerb::GroupAccept, out),
+        GroupVerb::Decline => return running("group decline", RemoteVerb::GroupDecline, out),
+        GroupVerb::Leave => return running("group leave", RemoteVerb::GroupLeave, out),
+    };
+    if beginning.elsewhere(home, out)? {
+        return Ok(Exit::Fine);
+    }
+    let options = resolve::online(home, true, network.over(config.network), audio.over(config.audio))?;
+    block_on(verbs::group::run(options, beginning, settings.over(config.group), out))
+}
+
 /// One thread is enough for a front end; the engine has its own.
 pub(super) fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -161,6 +184,7 @@ pub(super) fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Res
 /// Verbs that only ask another process, or need no profile, leave no trace in one.
 fn keeps_logs(verb: &Verb) -> bool {
     match verb {
+        Verb::Group { .. } => true,
         Verb::Node { .. } | Verb::Call { .. } | Verb::Answer { .. } | Verb::Echo { .. } | Verb::Lookup { .. } => true,
         Verb::Sdp { .. } | Verb::Doctor { .. } => true,
         Verb::Contacts { .. } | Verb::History { .. } => true,
@@ -175,7 +199,8 @@ fn show(verb: &Verb) -> Show {
         presence: matches!(verb, Verb::Answer { .. } | Verb::Echo { .. } | Verb::Node { .. }),
         node: matches!(verb, Verb::Node { .. }),
         dialled: matches!(verb, Verb::Call { .. } | Verb::Sdp { .. }),
-        keys: matches!(verb, Verb::Call { .. } | Verb::Answer { .. } | Verb::Sdp { .. }) && Keyboard::is_there(),
+        keys: matches!(verb, Verb::Call { .. } | Verb::Answer { .. } | Verb::Group { .. } | Verb::Sdp { .. })
+            && Keyboard::is_there(),
     }
 }
 

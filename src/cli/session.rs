@@ -150,6 +150,11 @@ impl<'a> Session<'a> {
             let actions = match turn {
                 Turn::Event(stamped) => {
                     self.out.event(&stamped, None);
+                    // What happens to the calls between members of a group is the group's business, but for their end: one
+                    // of them may be the call that became a group.
+                    if stamped.group.is_some() && !matches!(stamped.event, Event::Ended { .. }) {
+                        continue;
+                    }
                     driver.handle(Input::Event(&stamped.event), now)
                 }
                 Turn::Key(Key::Quit) | Turn::Interrupt if impatient => return Ok(Exit::Fine),

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::config_file::{text, texts};
 use super::values::{
-    AutoOff, Bitrate, Callers, DeviceFrames, Dred, FrameMs, HostPort, Ns, PortRange, PresenceRefresh, Red, Seconds,
-    SuperPeer, TransmitWhen, Turn, VolunteerAfter,
+    AutoOff, Bitrate, Callers, DeviceFrames, Dred, FrameMs, GroupLimit, HostPort, Ns, PortRange, PresenceRefresh, Red,
+    Seconds, SuperPeer, TransmitWhen, Turn, VolunteerAfter,
 };
 use crate::engine::{SinkSpec, SourceSpec};
 
@@ -194,6 +194,20 @@ settings! {
         #[arg(long, value_name = "S")]
         #[serde(deserialize_with = "text")]
         ring_timeout: Option<Seconds>,
+    }
+}
+
+settings! {
+    /// `[group]`: calls of several.
+    GroupSettings, "Group" {
+        /// Leave after so many seconds of talk [default: talk until everybody has left]
+        #[arg(long, value_name = "N")]
+        #[serde(deserialize_with = "text")]
+        seconds: Option<Seconds>,
+        /// Most people in the call, yourself counted: 2 to 15 [default: 10]
+        #[arg(long, value_name = "N")]
+        #[serde(deserialize_with = "text")]
+        group_limit: Option<GroupLimit>,
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::driver::Action;
 use super::keys::Key;
-use crate::base::CallId;
-use crate::engine::{CommandKind, EndReason};
+use crate::base::{CallId, GroupId};
+use crate::engine::{CommandKind, EndReason, GroupCommand};
 
 /// One call from the moment it exists.
 #[derive(Debug)]
@@ -15,11 +15,42 @@ pub struct Talk {
     limit: Option<Duration>,
     hang_up_at: Option<Instant>,
     muted: bool,
+    /// What the call is, or has become a part of.
+    group: Option<GroupId>,
+    /// The call between two is over, or there never was one.
+    call_is_over: bool,
 }
 
 impl Talk {
     pub fn new(call: CallId, limit: Option<Duration>) -> Self {
-        Self { call, limit, hang_up_at: None, muted: false }
+        Self { call, limit, hang_up_at: None, muted: false, group: None, call_is_over: false }
+    }
+
+    /// A group call from the beginning.
+    pub fn of_group(group: GroupId, limit: Option<Duration>) -> Self {
+        let call = CallId::from_bytes(*group.as_bytes());
+        Self { group: Some(group), call_is_over: true, ..Self::new(call, limit) }
+    }
+
+    pub fn group(&self) -> Option<GroupId> {
+        self.group
+    }
+
+    /// The call is to become a group call, or we have been let in.
+    pub fn join(&mut self, group: GroupId) {
+        self.group = Some(group);
+    }
+
+    /// The call between two is over; whether there is nothing left.
+    pub fn call_ended(&mut self) -> bool {
+        self.call_is_over = true;
+        self.group.is_none()
+    }
+
+    /// The group call is over; whether there is nothing left.
+    pub fn group_ended(&mut self) -> bool {
+        self.group = None;
+        self.call_is_over
     }
 
     pub fn is(&self, call: &CallId) -> bool {
@@ -27,7 +58,7 @@ impl Talk {
     }
 
     pub fn connected(&mut self, now: Instant) {
-        self.hang_up_at = self.limit.map(|limit| now + limit);
+        self.hang_up_at = self.hang_up_at.or(self.limit.map(|limit| now + limit));
     }
 
     /// The microphone was switched, here or by another process.
@@ -50,7 +81,10 @@ impl Talk {
     }
 
     fn end(&self, reason: EndReason) -> Action {
-        Action::Command(CommandKind::HangUp { call: self.call, reason })
+        Action::Command(match self.group {
+            Some(group) => CommandKind::Group(GroupCommand::Leave { group }),
+            None => CommandKind::HangUp { call: self.call, reason },
+        })
     }
 
     pub fn deadline(&self) -> Option<Instant> {

@@ -28,6 +28,21 @@ impl FromStr for Seconds {
     }
 }
 
+/// People in a group call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupLimit(pub usize);
+
+impl FromStr for GroupLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().parse() {
+            Ok(people) if (2..=15).contains(&people) => Ok(Self(people)),
+            Ok(_) | Err(_) => Err("a group call has 2 to 15 people".into()),
+        }
+    }
+}
+
 /// `MIN-MAX`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortRange(pub RangeInclusive<u16>);

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{AudioChoice, AudioOptions, Cause, Check, Diagnosis, NetworkChoice, NetworkOptions, NetworkReport};
+use super::{
+    AudioChoice, AudioOptions, Cause, Check, Diagnosis, GroupCommand, GroupEvent, MeterId, NetworkChoice,
+    NetworkOptions, NetworkReport, SnapshotGroup, UnfinishedGroup,
+};
 use crate::audio::{AudioRole, DeviceInfo};
-use crate::base::{CallId, EndReason, NodeId, Person};
+use crate::base::{CallId, EndReason, GroupId, NodeId, Person};
 use crate::identity::{Link, Passphrase};
 use crate::nat::MappedPort;
 use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
@@ -81,6 +84,8 @@ pub enum CommandKind {
     SetDeafened {
         deafened: bool,
     },
+    /// Calls of more than two.
+    Group(GroupCommand),
     /// Ask the DHT about a person without ringing. Finishes with [`Reply::Lookup`].
     Lookup {
         person: Person,
@@ -180,6 +185,9 @@ pub type CommandResult = Result<Reply, Failure>;
 pub enum Reply {
     Done,
     Call(CallId),
+    Group(GroupId),
+    /// A `twocans:join/…` link.
+    GroupLink(String),
     Lookup(LookupReport),
     Contacts(Vec<Contact>),
     History(Vec<HistoryEntry>),
@@ -223,6 +231,8 @@ impl fmt::Display for Broken {
 #[derive(Debug, Clone)]
 pub struct Stamped {
     pub at: Instant,
+    /// The group call to which the event's call belongs.
+    pub group: Option<GroupId>,
     pub event: Event,
 }
 
@@ -345,6 +355,10 @@ pub enum Event {
         talked: Duration,
         summary: Summary,
     },
+    Group {
+        group: GroupId,
+        event: GroupEvent,
+    },
     /// One check of a diagnosis is done.
     Checked(Check),
     /// It rings, and nothing is heard of it: the ring device cannot be used.
@@ -370,6 +384,48 @@ pub enum Event {
     },
     /// The last event: everything is closed.
     Stopped,
+}
+
+impl Event {
+    /// The call between two that it is about.
+    pub fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Dialing { call, .. }
+            | Self::Ringing { call, .. }
+            | Self::Incoming { call, .. }
+            | Self::Answered { call }
+            | Self::SafetyWords { call, .. }
+            | Self::Described { call, .. }
+            | Self::Connected { call, .. }
+            | Self::Replaced { call, .. }
+            | Self::PathChanged { call, .. }
+            | Self::Reconnecting { call, .. }
+            | Self::Reconnected { call, .. }
+            | Self::Muted { call, .. }
+            | Self::TalkingWhileMuted { call }
+            | Self::Held { call, .. }
+            | Self::FrameLengthChanged { call, .. }
+            | Self::Ended { call, .. }
+            | Self::RingFailed { call, .. } => Some(*call),
+            Self::Stats(stats) => Some(stats.call),
+            Self::Ready { .. }
+            | Self::PresencePublished { .. }
+            | Self::SuperPeer { .. }
+            | Self::NetworkChanged
+            | Self::PortMapped(_)
+            | Self::DeviceChanged { .. }
+            | Self::Net(_)
+            | Self::NodeStats(_)
+            | Self::Group { .. }
+            | Self::Checked(_)
+            | Self::LinkOpened { .. }
+            | Self::ShowRequested
+            | Self::Failed(_)
+            | Self::CommandFinished { .. }
+            | Self::Lagged { .. }
+            | Self::Stopped => None,
+        }
+    }
 }
 
 /// ICE candidate type (RFC 8445 §5.1.1).
@@ -513,6 +569,9 @@ pub struct Snapshot {
     /// Nodes that store our presence; 0 means that nobody can call us yet.
     pub presence_acks: u32,
     pub calls: Vec<SnapshotCall>,
+    pub groups: Vec<SnapshotGroup>,
+    /// To be [gone on with](GroupCommand::Resume) or [forgotten](GroupCommand::Forget).
+    pub unfinished: Option<UnfinishedGroup>,
     pub muted: bool,
     /// The push-to-talk key is held.
     pub talk_key: bool,
@@ -542,6 +601,9 @@ pub struct SnapshotCall {
     pub name: Option<String>,
     pub side: CallSide,
     pub phase: CallPhase,
+    /// The group call of which it is a part; screens show that one.
+    pub group: Option<GroupId>,
+    pub meter: MeterId,
     pub connected_at: Option<Instant>,
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,

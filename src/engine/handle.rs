@@ -93,7 +93,7 @@ impl Events {
 }
 
 fn lagged(missed: u64) -> Stamped {
-    Stamped { at: Instant::now(), event: Event::Lagged { missed } }
+    Stamped { at: Instant::now(), group: None, event: Event::Lagged { missed } }
 }
 
 /// The engine's own ends of the channels behind [`Engine`].

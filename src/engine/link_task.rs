@@ -8,13 +8,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::desk::DeskInput;
-use crate::base::{CallId, IncomingPacket};
-use crate::link::{Link, LinkConfig, LinkError, LinkEvent, LinkStats, LocalDescription, TurnServer};
+use crate::base::CallId;
+use crate::link::{AudioSink, Link, LinkConfig, LinkError, LinkEvent, LinkStats, LocalDescription, TurnServer};
 
 /// Jobs waiting for a link that is still opening; a call makes fewer in all.
 const JOB_QUEUE: usize = 128;
-/// Packets that may wait for the voice thread: a second at 10 ms per packet, doubled.
-const PACKET_QUEUE: usize = 256;
 /// How often a link's counters are read.
 const STATS_EVERY: Duration = Duration::from_secs(1);
 
@@ -66,17 +64,19 @@ pub(super) enum LinkNews {
 /// The desk's end. Dropping it closes the link once all jobs are done: a queued BYE still leaves.
 pub(super) struct LinkTask {
     jobs: mpsc::Sender<LinkJob>,
-    /// Taken by the voice thread once media flows.
-    pub packets: Option<rtrb::Consumer<IncomingPacket>>,
     done: JoinHandle<()>,
 }
 
 impl LinkTask {
-    pub fn start(call: CallId, config: LinkConfig, media: Handle, desk: mpsc::Sender<DeskInput>) -> Self {
+    /// `sink` gets the packets that arrive.
+    pub fn start(
+        call: CallId,
+        config: LinkConfig,
+        sink: AudioSink,
+        media: Handle,
+        desk: mpsc::Sender<DeskInput>,
+    ) -> Self {
         let (jobs, queue) = mpsc::channel(JOB_QUEUE);
-        let (mut into_voice, packets) = rtrb::RingBuffer::<IncomingPacket>::new(PACKET_QUEUE);
-        // A voice thread that is 256 packets behind has stopped; the newest packet is as good to lose as any.
-        let sink = Box::new(move |packet| drop(into_voice.push(packet)));
         let done = tokio::spawn(async move {
             let report = Reporter { call, desk };
             let opened = media.spawn(Link::open(config, sink)).await;
@@ -87,7 +87,7 @@ impl LinkTask {
                 Err(_) => {}
             }
         });
-        Self { jobs, packets: Some(packets), done }
+        Self { jobs, done }
     }
 
     pub fn job(&self, job: LinkJob) {

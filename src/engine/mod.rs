@@ -6,6 +6,7 @@ mod backup;
 mod clock;
 mod desk;
 mod doctor;
+mod group;
 mod handle;
 mod levels;
 mod link_task;
@@ -17,6 +18,7 @@ pub mod quality;
 mod relaying;
 mod remote;
 mod ringer;
+mod seat;
 mod session;
 mod sound;
 mod start;
@@ -27,6 +29,7 @@ pub mod whom;
 
 pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;
+pub use crate::call::group::{LeftReason, Path as HearingPath, Presence, TicketRefused};
 pub use crate::identity::{Passphrase, PassphraseError};
 pub use crate::link::TurnServer;
 pub use crate::nat::{Filtering, MappedPort, Mapping, MappingLifetime, MappingProtocol, NatKind, NatReport, Seen};
@@ -40,12 +43,13 @@ pub use audio_choice::AudioChoice;
 pub use backup::{BACKUP_EXPORTED, Imported, has_identity, import_identity, replace_identity};
 pub use clock::MonotonicClock;
 pub use doctor::{Cause, Check, CheckKind, Diagnosis, Finding, NetworkReport, Reach, Verdict};
+pub use group::{GroupCommand, GroupEvent, GroupPhase, MeterId, SnapshotGroup, SnapshotMember, UnfinishedGroup};
 pub use handle::{Engine, Events, SendError};
 pub use levels::Levels;
 pub use network_choice::NetworkChoice;
 pub use options::{
-    AudioOptions, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy, SuperPeerMode, Toggle,
-    TransmitMode,
+    AudioOptions, DEFAULT_GROUP_LIMIT, FrameLength, NetworkOptions, NoiseSuppression, Options, Redundancy,
+    SuperPeerMode, Toggle, TransmitMode,
 };
 pub use profile::my_link;
 pub use remote::{RemoteVerb, ask_running, diagnose_running};

@@ -30,7 +30,12 @@ pub struct Options {
     /// Begin with what was chosen last ([`CommandKind::ChooseAudio`](super::CommandKind) and the like), where these
     /// options say what they say by default. For front ends in which it is chosen.
     pub remember: bool,
+    /// Most people in a group call, ourselves counted, beyond whom we invite nobody and let nobody in.
+    pub group_limit: usize,
 }
+
+/// Beyond it, who is not silent has to send more than many an uplink takes.
+pub const DEFAULT_GROUP_LIMIT: usize = 10;
 
 impl Options {
     /// Of a process that only reads and writes the profile.
@@ -45,6 +50,7 @@ impl Options {
             network: NetworkOptions::default(),
             audio: AudioOptions::default(),
             remember: false,
+            group_limit: DEFAULT_GROUP_LIMIT,
         }
     }
 }

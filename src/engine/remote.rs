@@ -38,6 +38,31 @@ pub enum RemoteVerb {
     },
     /// Bring the window to the front.
     Show,
+    /// Begin a group call, of which connected calls become part. Links, or names of contacts.
+    GroupStart {
+        people: Vec<String>,
+    },
+    /// By a `twocans:join/…` link.
+    GroupJoin {
+        link: String,
+    },
+    /// Go on with the group call that was interrupted.
+    GroupRejoin,
+    /// A link, or the name of a contact.
+    GroupAdd {
+        who: String,
+    },
+    GroupRemove {
+        who: String,
+    },
+    /// Answers with the link.
+    GroupLink {
+        hours: u32,
+    },
+    GroupRevoke,
+    GroupAccept,
+    GroupDecline,
+    GroupLeave,
 }
 
 /// Hands a verb to the process that holds the profile; `None` when nobody does. Blocks for at most 20 s.

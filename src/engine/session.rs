@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::desk::DeskInput;
-use crate::base::{CallId, Person};
-use crate::call::{Invite, Message, Rejoin};
+use crate::base::{CallId, GroupId, Person};
+use crate::call::{GroupLetter, Invite, Message, Rejoin};
 use crate::identity::{Initiator, Link, PersonKey, Responder, Session, SessionError, version_refusal};
 use crate::rendezvous::{Rendezvous, RingFailure, SignalReceiver, SignalSender, SignalStream};
 
@@ -77,6 +77,8 @@ pub(super) enum Opening {
     Invite(Invite),
     /// Meet the peer of a running call again.
     Rejoin(Rejoin),
+    /// Say one thing about a group call; the reply is the last word.
+    Letter(GroupLetter),
 }
 
 impl Opening {
@@ -84,6 +86,7 @@ impl Opening {
         match self {
             Self::Invite(invite) => invite.from,
             Self::Rejoin(rejoin) => rejoin.from,
+            Self::Letter(letter) => letter.from,
         }
     }
 
@@ -91,6 +94,7 @@ impl Opening {
         match self {
             Self::Invite(invite) => Message::Invite(invite.clone()),
             Self::Rejoin(rejoin) => Message::Rejoin(*rejoin),
+            Self::Letter(letter) => Message::Group(letter.clone()),
         }
     }
 }
@@ -194,6 +198,53 @@ impl Dial {
     }
 }
 
+/// A letter about a group call, on its way.
+pub(super) struct Letter {
+    pub rendezvous: Rendezvous,
+    pub me: PersonKey,
+    pub to: Link,
+    pub group: GroupId,
+    pub letter: GroupLetter,
+    pub desk: mpsc::Sender<DeskInput>,
+}
+
+impl Letter {
+    /// Delivers it over whichever way is there first, and tells the reply, or that there was none.
+    pub async fn deliver(self) {
+        let (group, to) = (self.group, self.to.person);
+        let reply = self.reply().await;
+        let _ = self.desk.send(DeskInput::LetterAnswered { group, to, reply }).await;
+    }
+
+    async fn reply(&self) -> Option<GroupLetter> {
+        let payload = Message::Group(self.letter.clone()).encode();
+        let made: Result<Vec<_>, _> =
+            (0..FLIGHTS).map(|_| Initiator::start(&self.me, self.to.person, &payload)).collect();
+        let (initiators, flights): (Vec<_>, Vec<_>) = made.ok()?.into_iter().unzip();
+        let mut initiators: Vec<_> = initiators.into_iter().map(Some).collect();
+        let mut attempts = self.rendezvous.ring(self.to.person, &self.to.hints, flights);
+        let mut waiting = JoinSet::new();
+        let mut open = true;
+        while open || !waiting.is_empty() {
+            tokio::select! {
+                attempt = attempts.recv(), if open => match attempt {
+                    None => open = false,
+                    Some(Err(_)) => {}
+                    Some(Ok(rung)) => if let Some(initiator) = initiators.get_mut(rung.flight).and_then(Option::take) {
+                        waiting.spawn(reply_of(rung.stream, initiator));
+                    },
+                },
+                Some(answer) = waiting.join_next(), if !waiting.is_empty() => {
+                    if let Ok(Some((_, _, Message::Group(reply)))) = answer {
+                        return Some(reply).filter(|reply| reply.from == self.to.person);
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
 type Answered = (SignalStream, Session, Message);
 
 /// Of two failed ways, the one that tells more: a person who was reached in part is there.
@@ -253,6 +304,7 @@ async fn first_flight(stream: &mut SignalStream, me: &PersonKey) -> Option<(Resp
     let opening = match Message::decode(&payload) {
         Ok(Message::Invite(invite)) => Opening::Invite(invite),
         Ok(Message::Rejoin(rejoin)) => Opening::Rejoin(rejoin),
+        Ok(Message::Group(letter)) => Opening::Letter(letter),
         Ok(_) | Err(_) => return None,
     };
     responder.peer_matches(opening.from()).then_some((responder, opening))

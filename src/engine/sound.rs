@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::DeskInput;
 use super::voice_thread::{
-    EchoLine, Microphone, Peer, PeerKey, Speaker, Transmit, VoiceCommand, VoiceNews, VoiceThread,
+    EchoLine, Microphone, Outlet, Peer, PeerKey, Speaker, Transmit, VoiceCommand, VoiceNews, VoiceThread,
 };
 use super::{
     AudioOptions, Event, Failure, FailureKind, FrameLength, Levels, NoiseSuppression, Redundancy, Retry, Toggle, Volume,
@@ -19,7 +19,8 @@ use crate::audio::{
     self, AudioRole, Change, Gate, Input, Output, SinkSpec, SourceSpec, Stream, Wake, Watch, WatchNews, WatchOptions,
     open_input, open_output,
 };
-use crate::base::SAMPLE_RATE_HZ;
+use crate::base::{SAMPLE_RATE_HZ, SeqNo};
+use crate::link::Link;
 use crate::voice::{
     Apm, ApmSettings, Encoder, EncoderSettings, Noise, Protection, Ptime, Resampler, ResilienceSettings,
 };
@@ -36,6 +37,8 @@ pub(super) struct Surroundings {
     pub desk: mpsc::Sender<DeskInput>,
     /// Cancelled once an earlier sound has let go of the devices: some can be open only once.
     pub after: CancellationToken,
+    /// Of our packets, on every link.
+    pub first_seq: SeqNo,
 }
 
 /// A sound system that does not let go in that time is not waited for.
@@ -44,6 +47,7 @@ const LET_GO: Duration = Duration::from_secs(1);
 /// Runs from the first call's dial or answer to the last call's end, or while it is tried.
 pub(super) struct Sound {
     id: SoundId,
+    first_seq: SeqNo,
     voice: VoiceThread,
     options: AudioOptions,
     microphone: Option<Gate>,
@@ -78,7 +82,7 @@ impl Sound {
         deafened: bool,
         surroundings: Surroundings,
     ) -> Result<Self, Failure> {
-        let Surroundings { id, levels, news, desk, after } = surroundings;
+        let Surroundings { id, levels, news, desk, after, first_seq } = surroundings;
         let encoder = Encoder::new(encoder_settings(options)).map_err(internal)?;
         let voice = VoiceThread::spawn(encoder, levels, news).map_err(internal)?;
         voice.send(VoiceCommand::SetApm(Box::new(Apm::new(apm_settings(options)))));
@@ -111,7 +115,7 @@ impl Sound {
         });
         let devices = Devices::Opening { microphone: None, speaker: None };
         let (microphone, speaker, connected_at, options) = (None, None, None, options.clone());
-        Ok(Self { id, voice, options, microphone, speaker, connected_at, devices, desk })
+        Ok(Self { id, first_seq, voice, options, microphone, speaker, connected_at, devices, desk })
     }
 
     /// A device has opened, or another one took its place; a file that opened late joins a call that is already running.
@@ -247,6 +251,21 @@ impl Sound {
 
     pub fn add_peer(&self, peer: Box<Peer>) {
         self.voice.send(VoiceCommand::AddPeer(peer));
+    }
+
+    /// The way to this person from now on.
+    pub fn set_outlet(&self, key: PeerKey, way: Option<(Link, Protection)>) {
+        let outlet = way.map(|(link, protection)| Box::new(Outlet::new(link, self.first_seq, protection)));
+        self.voice.send(VoiceCommand::SetOutlet(key, outlet));
+    }
+
+    /// Whether anything is sent to this person.
+    pub fn set_listens(&self, key: PeerKey, listens: bool) {
+        self.voice.send(VoiceCommand::SetListens(key, listens));
+    }
+
+    pub fn set_silenced(&self, key: PeerKey, silenced: bool) {
+        self.voice.send(VoiceCommand::SetSilenced(key, silenced));
     }
 
     pub fn remove_peer(&self, key: PeerKey) {

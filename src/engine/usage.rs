@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 /// Measures processor use between two calls of [`UsageMeter::sample`].
 pub(super) struct UsageMeter {
     last: Option<(Instant, Duration)>,
+    usage: Usage,
+    sampled: Option<Instant>,
 }
+
+/// Whoever asks again so soon gets the same: too short a time measures nothing.
+const SAME: Duration = Duration::from_millis(500);
 
 /// Unknown on systems where it is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -18,10 +23,13 @@ pub(super) struct Usage {
 
 impl UsageMeter {
     pub fn new(now: Instant) -> Self {
-        Self { last: cpu_time().map(|spent| (now, spent)) }
+        Self { last: cpu_time().map(|spent| (now, spent)), usage: Usage::default(), sampled: None }
     }
 
     pub fn sample(&mut self, now: Instant) -> Usage {
+        if self.sampled.is_some_and(|at| now.saturating_duration_since(at) < SAME) {
+            return self.usage;
+        }
         let spent = cpu_time();
         let cpu = match (self.last, spent) {
             (Some((then, before)), Some(spent)) if now > then => {
@@ -31,7 +39,8 @@ impl UsageMeter {
             _ => None,
         };
         self.last = spent.map(|spent| (now, spent));
-        Usage { cpu, rss_mb: resident_mb() }
+        (self.usage, self.sampled) = (Usage { cpu, rss_mb: resident_mb() }, Some(now));
+        self.usage
     }
 }
 

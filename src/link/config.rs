@@ -21,6 +21,9 @@ pub struct LinkConfig {
     pub channel: bool,
     /// UDP ports to bind; `None`: any.
     pub media_ports: Option<RangeInclusive<u16>>,
+    /// Synchronisation source (RFC 3550 §3) of our voice; `None`: a random one. Links that carry the same packets say the
+    /// same.
+    pub ssrc: Option<u32>,
     pub timings: Timings,
 }
 
@@ -36,6 +39,7 @@ impl LinkConfig {
             relay_only: false,
             channel: true,
             media_ports: None,
+            ssrc: None,
             timings: Timings::default(),
         }
     }

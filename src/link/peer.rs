@@ -40,6 +40,11 @@ const OPUS_SDP_CHANNELS: u16 = 2;
 /// Agreed beforehand rather than announced in-band (RFC 8832 §1): one round trip less before the first message.
 const CONTROL_CHANNEL_STREAM: u16 = 0;
 const CONTROL_CHANNEL_LABEL: &str = "control";
+/// Other people's packets that we pass on. They go like media: what is lost is lost, and nothing waits for it.
+const CARRIER_CHANNEL_STREAM: u16 = 1;
+const CARRIER_CHANNEL_LABEL: &str = "carrier";
+/// Carried bytes under way, beyond which further ones are dropped: a third of a second of two streams.
+const MAX_CARRIED: usize = 8 * 1024;
 /// Connectivity checks go on as long as the link may still come up; the core counts them instead of timing them.
 const CHECK_ATTEMPTS: fn(Duration, Duration) -> u16 = |total, interval| {
     let attempts = total.as_millis() / interval.as_millis().max(1);
@@ -51,6 +56,7 @@ pub(super) struct Peer {
     pub connection: RTCPeerConnection,
     sender: RTCRtpSenderId,
     channel: Option<RTCDataChannelId>,
+    carrier: Option<RTCDataChannelId>,
     ssrc: u32,
     payload_types: PayloadTypes,
 }
@@ -67,6 +73,7 @@ impl PayloadTypes {
         match kind {
             PayloadKind::Opus => self.opus,
             PayloadKind::Red => self.red,
+            PayloadKind::Carried => None,
         }
     }
 
@@ -88,17 +95,27 @@ impl Peer {
             .build(now)
             .map_err(core_error)?;
         let sender = connection.add_track(track(ssrc)).map_err(core_error)?;
-        let channel = if config.channel {
-            let init = RTCDataChannelInit { negotiated: Some(CONTROL_CHANNEL_STREAM), ..RTCDataChannelInit::default() };
-            Some(connection.create_data_channel(CONTROL_CHANNEL_LABEL, Some(init)).map_err(core_error)?.id())
-        } else {
-            None
+        let mut open = |label, init| {
+            let made = connection.create_data_channel(label, Some(init)).map(|channel| channel.id());
+            made.map_err(core_error)
         };
-        Ok(Self { connection, sender, channel, ssrc, payload_types: PayloadTypes::default() })
+        let (mut channel, mut carrier) = (None, None);
+        if config.channel {
+            let control = RTCDataChannelInit { negotiated: Some(CONTROL_CHANNEL_STREAM), ..Default::default() };
+            channel = Some(open(CONTROL_CHANNEL_LABEL, control)?);
+            let unreliable = RTCDataChannelInit { ordered: false, max_retransmits: Some(0), ..Default::default() };
+            let init = RTCDataChannelInit { negotiated: Some(CARRIER_CHANNEL_STREAM), ..unreliable };
+            carrier = Some(open(CARRIER_CHANNEL_LABEL, init)?);
+        }
+        Ok(Self { connection, sender, channel, carrier, ssrc, payload_types: PayloadTypes::default() })
     }
 
     pub fn is_channel(&self, channel: RTCDataChannelId) -> bool {
         self.channel == Some(channel)
+    }
+
+    pub fn is_carrier(&self, channel: RTCDataChannelId) -> bool {
+        self.carrier == Some(channel)
     }
 
     pub fn payload_types(&self) -> PayloadTypes {
@@ -117,6 +134,9 @@ impl Peer {
 
     /// False when the packet cannot go: its kind was not negotiated or there is no connection yet.
     pub fn send_audio(&mut self, packet: OutgoingPacket, now: Instant) -> bool {
+        if packet.kind == PayloadKind::Carried {
+            return self.send_carried(&packet.payload, now);
+        }
         let Some(payload_type) = self.payload_types.number(packet.kind) else { return false };
         let mut rtp = rtc::rtp::Packet::default();
         rtp.header.version = 2;
@@ -127,6 +147,12 @@ impl Peer {
         rtp.header.marker = packet.marker;
         rtp.payload = packet.payload;
         self.connection.rtp_sender(self.sender).is_some_and(|mut sender| sender.write_rtp(now, rtp).is_ok())
+    }
+
+    fn send_carried(&mut self, packet: &[u8], now: Instant) -> bool {
+        let carrier = self.carrier.and_then(|carrier| self.connection.data_channel(carrier));
+        let Some(mut carrier) = carrier else { return false };
+        carrier.outstanding_bytes() + packet.len() <= MAX_CARRIED && carrier.send(now, packet.into()).is_ok()
     }
 
     /// Queues a message on the open channel.

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Contact, HistoryEntry, Opening, PersonSettings, Restored, StoreError, contacts, file, history, people, restore,
-    settings,
+    Contact, HistoryEntry, Opening, PersonSettings, Restored, StoreError, Unfinished, contacts, file, group, history,
+    people, restore, settings,
 };
 use crate::base::Person;
 use crate::identity::Link;
@@ -104,6 +104,16 @@ impl Store {
 
     pub async fn clear_history(&self) -> Result<(), StoreError> {
         self.run(|db| history::clear(db)).await
+    }
+
+    /// The group call that was not left, if any.
+    pub async fn unfinished_group(&self) -> Result<Option<Unfinished>, StoreError> {
+        self.run(|db| group::get(db)).await
+    }
+
+    /// Keeps the group call in which we are, in case the program ends without leaving it; `None` once it is over.
+    pub async fn set_unfinished_group(&self, unfinished: Option<Unfinished>) -> Result<(), StoreError> {
+        self.run(move |db| group::set(db, unfinished.as_ref())).await
     }
 
     pub async fn setting(&self, key: impl Into<String>) -> Result<Option<String>, StoreError> {

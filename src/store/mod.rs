@@ -1,4 +1,4 @@
-//! Contacts, blocked people, what is set for one person, history and settings on disk.
+//! Contacts, blocked people, what is set for one person, history, an unfinished group call and settings on disk.
 //!
 //! One SQLite file in write-ahead mode, owned by one thread. [`Store`] is the handle: cheap to clone, its requests are
 //! futures that any runtime can await, and none of them blocks the caller's thread. What a request reported as done
@@ -11,6 +11,7 @@
 mod contacts;
 mod error;
 mod file;
+mod group;
 mod handle;
 mod history;
 mod people;
@@ -26,4 +27,4 @@ pub use error::StoreError;
 pub use file::Opening;
 pub use handle::Store;
 pub use restore::Restored;
-pub use types::{Contact, HistoryEntry, PersonSettings, Route, Volume, limits};
+pub use types::{Contact, HistoryEntry, Member, PersonSettings, Route, Unfinished, Volume, limits};

@@ -50,6 +50,17 @@ pub(super) const MIGRATIONS: &[&str] = &[
         verified_unix_s INTEGER
     ) STRICT, WITHOUT ROWID;
     ",
+    // Version 3. Group calls: who was in a past one, and the one that was not left, of which there is one at most.
+    "
+    ALTER TABLE history ADD COLUMN members TEXT NOT NULL DEFAULT '[]';  -- JSON array of [key, name or null]
+
+    CREATE TABLE unfinished_group (
+        only_one         INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
+        call             BLOB NOT NULL CHECK (length(call) = 16),
+        roster           BLOB NOT NULL,
+        last_seen_unix_s INTEGER NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// False for a database that another program made. An empty one is ours to fill.

@@ -36,6 +36,7 @@ fn entry(n: u32) -> HistoryEntry {
         started_unix_s: 1_763_800_000 + i64::from(n),
         talked: Duration::from_millis(u64::from(n) * 10),
         reason: history::REASONS[n as usize % history::REASONS.len()],
+        members: Vec::new(),
     }
 }
 
@@ -419,7 +420,21 @@ async fn a_file_of_version_1_keeps_everything() {
     schema::migrate(&mut old, &schema::MIGRATIONS[..1]).unwrap();
     contacts::add(&mut old, &link(1), Some("Anna")).unwrap();
     contacts::set_blocked(&mut old, person(2), true).unwrap();
-    history::add(&mut old, &entry(3)).unwrap();
+    let HistoryEntry { call, person: whom, name, outgoing, started_unix_s, talked, .. } = entry(3);
+    old.execute(
+        "INSERT INTO history (call, person, name, outgoing, started_unix_s, talked_ms, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        (
+            call.as_bytes(),
+            whom.as_bytes(),
+            name,
+            outgoing,
+            started_unix_s,
+            i64::try_from(talked.as_millis()).unwrap(),
+            "hangup",
+        ),
+    )
+    .unwrap();
     settings::set(&mut old, "ui.theme", Some("dark")).unwrap();
     old.close().unwrap();
 

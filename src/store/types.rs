@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{CallId, EndReason, Person};
+use crate::base::{CallId, EndReason, GroupId, Person};
 use crate::identity::Link;
 
 /// One line of the address book.
@@ -76,6 +76,26 @@ pub struct HistoryEntry {
     /// Length of talk; zero when never connected.
     pub talked: Duration,
     pub reason: EndReason,
+    /// The other members of a group call, `person` among them: who invited us, or the first whom we had invited. Empty
+    /// for a call between two.
+    pub members: Vec<Member>,
+}
+
+/// Somebody in a past group call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub person: Person,
+    pub name: Option<String>,
+}
+
+/// A group call that its program did not end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    pub group: GroupId,
+    /// Its roster, in a form that only who wrote it knows.
+    pub roster: Vec<u8>,
+    /// Unix time, seconds.
+    pub last_seen_unix_s: i64,
 }
 
 /// How much the store takes. What comes from other people is cut or dropped at the limit; what the user asks for is
@@ -89,6 +109,10 @@ pub mod limits {
     pub const PEOPLE: u32 = 10_000;
     /// Past calls; the oldest goes when a newer one comes.
     pub const HISTORY: u32 = 10_000;
+    /// Members of a past group call that are kept.
+    pub const MEMBERS: usize = 32;
+    /// The roster of an unfinished group call, bytes.
+    pub const ROSTER_BYTES: usize = 256 * 1024;
     /// Settings.
     pub const SETTINGS: u32 = 1_000;
     /// A name, bytes of UTF-8.

@@ -79,6 +79,8 @@ impl Default for EncoderSettings {
 /// One encoded packet's worth of voice, ready for any number of packetizers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodedFrame<'a> {
+    /// Counts the packets that were made; wraps.
+    pub number: u16,
     /// Of the first sample.
     pub media_time: MediaTime,
     pub samples: SampleCount,
@@ -107,6 +109,8 @@ pub struct Encoder {
     /// The next packet opens a talk spurt.
     spurt_starts: bool,
     in_dtx: bool,
+    /// Packets made so far.
+    made: u16,
     packet: Box<[u8; MAX_PACKET_BYTES]>,
 }
 
@@ -126,6 +130,7 @@ impl Encoder {
             media_time,
             spurt_starts: true,
             in_dtx: false,
+            made: 0,
             packet: Box::new([0; MAX_PACKET_BYTES]),
         })
     }
@@ -191,7 +196,9 @@ impl Encoder {
             return Ok(None);
         }
         let marker = std::mem::replace(&mut self.spurt_starts, silent) && !silent;
-        Ok(Some(EncodedFrame { media_time, samples, marker, payload: &self.packet[..len] }))
+        let number = self.made;
+        self.made = number.wrapping_add(1);
+        Ok(Some(EncodedFrame { number, media_time, samples, marker, payload: &self.packet[..len] }))
     }
 
     /// Lets 10 ms pass without sending anything: the microphone is muted. What was collected is discarded, and the

@@ -45,8 +45,11 @@ impl RedDistances {
 pub const MAX_DISTANCE: usize = 8;
 
 /// Numbers the packets of one link and adds what redundancy that link needs.
+///
+/// The same packet has the same number on every link that began with the same one, so that somebody who gets it over two
+/// ways knows it.
 pub struct Packetizer {
-    next_seq: SeqNo,
+    first_seq: SeqNo,
     red: RedDistances,
     /// Payload type of Opus as negotiated, written into RED block headers.
     opus_payload_type: u8,
@@ -57,10 +60,10 @@ pub struct Packetizer {
 }
 
 impl Packetizer {
-    /// `first_seq` should be random (RFC 3550 §5.1).
+    /// `first_seq`, the number of the encoder's first packet, should be random (RFC 3550 §5.1).
     pub fn new(first_seq: SeqNo) -> Self {
         Self {
-            next_seq: first_seq,
+            first_seq,
             red: RedDistances::NONE,
             opus_payload_type: DEFAULT_OPUS_PAYLOAD_TYPE,
             history: Box::new([Sent::EMPTY; MAX_DISTANCE]),
@@ -82,9 +85,13 @@ impl Packetizer {
             None => (PayloadKind::Opus, Bytes::copy_from_slice(frame.payload)),
         };
         self.remember(frame);
-        let seq = self.next_seq;
-        self.next_seq = seq.next();
+        let seq = self.first_seq.add(frame.number);
         OutgoingPacket { seq, media_time: frame.media_time, marker: frame.marker, kind, payload }
+    }
+
+    /// A packet that does not go over this link, and is not missed there: the next one takes its number.
+    pub fn skip(&mut self) {
+        self.first_seq = self.first_seq.add(u16::MAX);
     }
 
     /// Writes a RED payload; returns its length.
@@ -141,7 +148,8 @@ mod tests {
     use super::*;
 
     fn frame(index: u32, payload: &[u8]) -> EncodedFrame<'_> {
-        EncodedFrame { media_time: MediaTime(index * 960), samples: SampleCount(960), marker: index == 0, payload }
+        let (media_time, samples) = (MediaTime(index * 960), SampleCount(960));
+        EncodedFrame { number: index as u16, media_time, samples, marker: index == 0, payload }
     }
 
     #[test]
@@ -150,6 +158,15 @@ mod tests {
         assert_eq!(packetizer.packetize(&frame(0, &[1, 2, 3])).seq, SeqNo(u16::MAX));
         let second = packetizer.packetize(&frame(1, &[1, 2, 3]));
         assert_eq!((second.seq, second.kind), (SeqNo(0), PayloadKind::Opus));
+    }
+
+    #[test]
+    fn a_packet_has_one_number_on_all_links_but_where_it_is_skipped() {
+        let mut links = [Packetizer::new(SeqNo(7)), Packetizer::new(SeqNo(7))];
+        links[0].packetize(&frame(0, &[1]));
+        assert_eq!(links.each_mut().map(|link| link.packetize(&frame(1, &[1])).seq), [SeqNo(8); 2], "one joined late");
+        links[0].skip();
+        assert_eq!(links.each_mut().map(|link| link.packetize(&frame(3, &[1])).seq), [SeqNo(9), SeqNo(10)]);
     }
 
     #[test]

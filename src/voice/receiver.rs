@@ -42,6 +42,8 @@ impl Receiver {
             PacketHeader { arrival: packet.arrival, ssrc: packet.ssrc, seq: packet.seq, media_time: packet.media_time };
         match packet.kind {
             PayloadKind::Opus => self.jitter.insert_packet(header, packet.payload),
+            // Taken apart before it comes here.
+            PayloadKind::Carried => Inserted::Invalid,
             PayloadKind::Red => {
                 let Ok(blocks) = red::split(&packet.payload) else {
                     return self.jitter.insert_packet(header, packet.payload.slice(..0));

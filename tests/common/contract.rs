@@ -72,6 +72,8 @@ const FAILURE_KINDS: Kind = Kind::OneOf(&[
 
 const DEPENDENCE: Kind = Kind::OneOf(&["endpoint_independent", "address_dependent", "address_and_port_dependent"]);
 
+const MEMBER: &[Field] = &[("group", Kind::Call, KNOWN), ("peer", Kind::Person, KNOWN)];
+
 const SUMMARY: Kind = Kind::Object(&[
     ("loss", Kind::Share, NULLABLE),
     ("concealed", Kind::Share, NULLABLE),
@@ -209,6 +211,46 @@ const EVENTS: &[(&str, &[Field])] = &[
             ("contacts", Kind::Number, KNOWN),
             ("blocked", Kind::Number, KNOWN),
             ("set_aside", Kind::Text, NULLABLE),
+        ],
+    ),
+    ("group_started", &[("group", Kind::Call, KNOWN)]),
+    (
+        "group_invited",
+        &[
+            ("group", Kind::Call, KNOWN),
+            ("by", Kind::Person, KNOWN),
+            ("name", Kind::Text, NULLABLE),
+            ("known", Kind::Flag, KNOWN),
+            ("members", Kind::Texts, KNOWN),
+        ],
+    ),
+    ("group_joined", &[("group", Kind::Call, KNOWN)]),
+    ("member_added", &[("group", Kind::Call, KNOWN), ("peer", Kind::Person, KNOWN), ("by", Kind::Person, KNOWN)]),
+    ("member_here", MEMBER),
+    ("member_gone", MEMBER),
+    ("member_removed", &[("group", Kind::Call, KNOWN), ("peer", Kind::Person, KNOWN), ("by", Kind::Person, NULLABLE)]),
+    (
+        "member_not_coming",
+        &[("group", Kind::Call, KNOWN), ("peer", Kind::Person, KNOWN), ("reason", END_REASONS, KNOWN)],
+    ),
+    (
+        "hearing",
+        &[
+            ("group", Kind::Call, KNOWN),
+            ("from", Kind::Person, KNOWN),
+            ("to", Kind::Person, KNOWN),
+            ("path", Kind::OneOf(&["unknown", "direct", "via", "missing"]), KNOWN),
+            ("via", Kind::Person, NULLABLE),
+        ],
+    ),
+    (
+        "group_ended",
+        &[
+            ("group", Kind::Call, KNOWN),
+            ("reason", Kind::OneOf(&["left", "removed", "unreachable", "refused", "no_answer"]), KNOWN),
+            ("by", Kind::Person, NULLABLE),
+            ("message", Kind::Text, NULLABLE),
+            ("seconds", Kind::Number, KNOWN),
         ],
     ),
     (

@@ -70,7 +70,7 @@ pub use membership::{
     GroupCall, GroupEvent, GroupLimits, GroupRefusal, GroupRoute, GroupState, GroupTransmit, LeftReason, MemberView,
     MeshLink, Presence, RingReply,
 };
-pub use message::{Body, GroupMessage, GroupMessageError, Hello, roster_messages};
-pub use plan::Plan;
-pub use report::{Report, Resources};
+pub use message::{Body, GroupMessage, GroupMessageError, Hello, MAX_GROUP_MESSAGE_BYTES, roster_messages};
+pub use plan::{Plan, STREAM_KBPS};
+pub use report::{Report, Resources, Tag};
 pub use roster::{AddRefused, Forged, Member, Merged, RemoveRefused, Roster, RosterDigest};

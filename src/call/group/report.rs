@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::entry::GroupKey;
 use super::roster::RosterDigest;
-use crate::base::Person;
+use crate::base::{Person, SpeakerTag};
 use crate::identity::PersonKey;
 use crate::identity::statement::{self, Kind};
 
@@ -30,6 +30,11 @@ const NEVER: u8 = u8::MAX;
 pub struct Tag([u8; 8]);
 
 impl Tag {
+    /// As packets that are passed on name their speaker.
+    pub const fn speaker(self) -> SpeakerTag {
+        SpeakerTag(self.0)
+    }
+
     pub fn of(group: GroupKey, person: Person) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"twocans group tag 1\0");

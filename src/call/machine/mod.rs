@@ -40,6 +40,8 @@ pub struct Call {
     redialling: bool,
     /// Set while the human knows nothing of this call, because the dial named here comes first (glare).
     stands_in_for: Option<CallId>,
+    /// One of the calls between two members of a group.
+    in_group: bool,
 
     /// Callee: paths over which the INVITE has come.
     paths: u32,
@@ -78,6 +80,13 @@ impl Call {
         call
     }
 
+    /// Makes it one of the calls between two members of a group, or not.
+    #[must_use]
+    pub fn in_group(mut self, in_group: bool) -> Self {
+        self.in_group = in_group;
+        self
+    }
+
     /// Asks the human.
     pub fn announce(&mut self, name: Option<String>) {
         self.stands_in_for = None;
@@ -108,6 +117,7 @@ impl Call {
             deadline: None,
             redialling: false,
             stands_in_for: None,
+            in_group: false,
             paths: 1,
             offer: None,
             held: VecDeque::new(),
@@ -141,6 +151,14 @@ impl Call {
 
     pub const fn state(&self) -> State {
         self.state
+    }
+
+    pub const fn is_in_group(&self) -> bool {
+        self.in_group
+    }
+
+    pub fn set_in_group(&mut self, in_group: bool) {
+        self.in_group = in_group;
     }
 
     pub const fn side(&self) -> Side {

@@ -26,8 +26,8 @@ impl Call {
             Message::Muted(muted) => self.tell_if_connecting(CallEvent::PeerMuted(muted)),
             Message::Held(held) => self.tell_if_connecting(CallEvent::PeerHeld(held)),
             Message::Quality(quality) => self.tell_if_connecting(CallEvent::Quality(quality)),
-            // The link finds out by itself that no more pairs succeed; INVITE is the switchboard's.
-            Message::EndOfCandidates | Message::Invite(_) => {}
+            // The link finds out by itself that no more pairs succeed; INVITE is the switchboard's, GROUP the group's.
+            Message::EndOfCandidates | Message::Invite(_) | Message::Group(_) => {}
         }
     }
 

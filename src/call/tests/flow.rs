@@ -344,6 +344,7 @@ fn who_loses_signalling_while_it_rings_dials_again() {
             name: None,
             versions: crate::identity::WIRE_VERSIONS.to_vec(),
             sent_unix_s: None,
+            group: None,
         };
         world.boards[ALICE].signalling_lost(id(1), world.now);
         world.drain();

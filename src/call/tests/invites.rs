@@ -4,7 +4,7 @@ use super::*;
 use crate::identity::WIRE_VERSIONS;
 
 fn invite(from: Person, call: CallId) -> Invite {
-    Invite { call, from, name: None, versions: WIRE_VERSIONS.to_vec(), sent_unix_s: None }
+    Invite { call, from, name: None, versions: WIRE_VERSIONS.to_vec(), sent_unix_s: None, group: None }
 }
 
 fn stranger(number: u32) -> Person {

@@ -27,6 +27,7 @@ fn example() -> Vec<(&'static str, Message)> {
         name: Some("Ada Lovélace".into()),
         versions: vec![1],
         sent_unix_s: Some(1_767_225_600),
+        group: None,
     };
     let quality =
         Quality { fraction_lost: 0.25, concealed: 0.5, jitter_ms: 12.5, target_delay_ms: 60.0, ..Quality::default() };

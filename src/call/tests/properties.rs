@@ -132,7 +132,8 @@ fn play(me: &PersonKey, steps: &[Step], mut after: impl FnMut(&Switchboard, &Ste
             Step::DialFailed(call) => board.dial_failed(id(call), EndReason::Unreachable, now),
             Step::Invited(call, from) => {
                 let from = peer(from).person();
-                let invite = Invite { call: id(call), from, name: None, versions: vec![1], sent_unix_s: None };
+                let invite =
+                    Invite { call: id(call), from, name: None, versions: vec![1], sent_unix_s: None, group: None };
                 board.invited(&invite, now);
             }
             Step::Message(call, message) => board.handle_message(id(call), message, now),

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::groups::Tone;
 use super::sentences::{self, Quality};
 use super::style::{self, Style};
-use super::{Out, Output, Report, SdpStep, Side, tables};
+use super::{Out, Output, Report, SdpStep, Side, groups, tables};
 use crate::base::{CallId, Person};
 use crate::cli::exit::failure_of;
 use crate::cli::keys;
 use crate::engine::{
-    Cause, Check, Diagnosis, EndReason, Event, Failure, MappedPort, MediaPath, PeerStats, Reach, Stamped, Summary,
-    Verdict, name_of_nameless,
+    Cause, Check, Diagnosis, EndReason, Event, Failure, GroupEvent, MappedPort, MediaPath, PeerStats, Reach, Stamped,
+    Summary, Verdict, name_of_nameless,
 };
 
 /// What a verb's user wants to read; the rest stays unsaid.
@@ -190,6 +191,20 @@ impl Human {
         }
     }
 
+    fn group(&mut self, event: &GroupEvent) {
+        if let GroupEvent::Invited { by, name: Some(name), .. } = event {
+            self.names.entry(*by).or_insert_with(|| format!("“{name}”"));
+        }
+        let Some((tone, sentence)) = groups::sentence(event, |person| self.name(person)) else { return };
+        match tone {
+            Tone::Rings => self.say(&self.style.accent("☎"), &sentence),
+            Tone::Step => self.step(&sentence),
+            Tone::Good => self.good(&sentence),
+            Tone::Warn => self.warn(&sentence),
+            Tone::Bad => self.bad(&sentence),
+        }
+    }
+
     /// One line, its columns under those of the other checks.
     fn checked(&mut self, check: &Check) {
         let mark = match check.verdict {
@@ -235,7 +250,11 @@ impl Output for Human {
         if side == Some(Side::A) && told_by_b || side == Some(Side::B) && !told_by_b {
             return;
         }
+        if stamped.group.is_some() {
+            return;
+        }
         match &stamped.event {
+            Event::Group { event, .. } => self.group(event),
             Event::Ready { listen, node, .. } => {
                 if self.show.node {
                     self.good(&format!("Online as node {node}."));

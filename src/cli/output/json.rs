@@ -7,7 +7,7 @@ use super::names::{
     candidate_name, change_name, check_name, filtering_name, kind_name, mapping_name, nat_name, reach_name,
     reason_name, retry_name, role_name, sdp_step_name, verdict_name,
 };
-use super::{DemoResult, Heard, Out, Output, Report, Side};
+use super::{DemoResult, Heard, Out, Output, Report, Side, groups};
 use crate::base::Person;
 use crate::cli::clock;
 use crate::engine::{
@@ -51,6 +51,7 @@ impl Output for Json {
             None => line,
         };
         let line = fields_of(line, &stamped.event, &self.clock);
+        let line = stamped.group.iter().fold(line, |line, group| line.text("group", group));
         self.write(line);
     }
 
@@ -96,6 +97,7 @@ fn name_of(event: &Event) -> Option<&'static str> {
         Event::Net(_) => "net",
         Event::NodeStats(_) => "node_stats",
         Event::Ended { .. } => "ended",
+        Event::Group { event, .. } => groups::name_of(event),
         Event::Checked(_) => "check",
         Event::Failed(_) => "failure",
         Event::Lagged { .. } => "lagged",
@@ -123,6 +125,7 @@ fn fields_of(line: Line, event: &Event, clock: &MonotonicClock) -> Line {
         Event::SuperPeer { on, reason } => line.put("on", on).put("reason", reason),
         Event::NetworkChanged | Event::Stopped | Event::CommandFinished { .. } | Event::Described { .. } => line,
         Event::LinkOpened { .. } | Event::ShowRequested => line,
+        Event::Group { group, event } => groups::fields_of(line.text("group", group), event),
         Event::RingFailed { call, why } => line.text("call", call).put("why", why),
         Event::Dialing { call, peer } => line.text("call", call).text("peer", peer),
         Event::Ringing { call, took } => line.text("call", call).duration("ring_ms", *took),

@@ -1,5 +1,6 @@
 //! What a verb says: the same things for programs ([`Json`]) and for people ([`Human`]).
 
+mod groups;
 mod human;
 mod json;
 mod line;

@@ -272,7 +272,7 @@ fn programs_read_every_event_as_the_contract_has_it() {
     let mut json = Json::new(Box::new(shared.clone()), clock);
     let at = clock::now() + Duration::from_millis(1500);
     for (event, name, fields, _) in all() {
-        json.event(&Stamped { at, event }, None);
+        json.event(&Stamped { at, group: None, event }, None);
         let line = shared.take();
         let times = format!("\"t_ms\":{},\"mono_ms\":{}", rounded(clock.t_ms(at)), rounded(clock.mono_ms(at)));
         let comma = if fields.is_empty() { "" } else { "," };
@@ -294,7 +294,7 @@ fn people_read_one_sentence_per_step() {
     human.introduce(alice(), "Alice");
     let at = Instant::now();
     for (event, name, _, sentence) in all() {
-        human.event(&Stamped { at, event }, None);
+        human.event(&Stamped { at, group: None, event }, None);
         assert_eq!(shared.take(), sentence, "{name}");
     }
 }
@@ -304,7 +304,7 @@ fn results_of_commands_are_between_engine_and_verb() {
     let shared = Shared::default();
     let mut json = Json::new(Box::new(shared.clone()), MonotonicClock::start());
     let event = Event::CommandFinished { id: CommandId(1), result: Ok(Reply::Done) };
-    json.event(&Stamped { at: Instant::now(), event }, None);
+    json.event(&Stamped { at: Instant::now(), group: None, event }, None);
     assert_eq!(shared.take(), "");
 }
 
@@ -312,7 +312,7 @@ fn results_of_commands_are_between_engine_and_verb() {
 fn the_demo_says_whose_event_it_is() {
     let shared = Shared::default();
     let mut json = Json::new(Box::new(shared.clone()), MonotonicClock::start());
-    json.event(&Stamped { at: Instant::now(), event: Event::Answered { call: CALL } }, Some(Side::B));
+    json.event(&Stamped { at: Instant::now(), group: None, event: Event::Answered { call: CALL } }, Some(Side::B));
     assert!(shared.take().contains(r#","side":"b","call":""#));
 }
 
@@ -321,7 +321,7 @@ fn strangers_are_told_from_contacts() {
     let shared = Shared::default();
     let mut human = Human::new(Box::new(shared.clone()), Box::new(shared.clone()), Style::PLAIN, Show::default());
     let event = Event::Incoming { call: CALL, from: alice(), name: Some("The Bank".into()), known: false };
-    human.event(&Stamped { at: Instant::now(), event }, None);
+    human.event(&Stamped { at: Instant::now(), group: None, event }, None);
     let said = shared.take();
     assert!(said.contains("who goes by “The Bank” is calling; not one of your contacts"), "{said}");
     assert!(said.contains(&alice().abbreviated()), "{said}");
@@ -337,7 +337,7 @@ fn a_call_that_failed_is_told_once_and_with_a_remedy() {
         Show { dialled: true, ..Show::default() },
     );
     human.introduce(alice(), "Alice");
-    human.event(&Stamped { at, event: ended(EndReason::NoAnswer, 0) }, None);
+    human.event(&Stamped { at, group: None, event: ended(EndReason::NoAnswer, 0) }, None);
     human.report(&Report::CallFailure(failure_of(EndReason::NoAnswer, "Alice", None).unwrap()));
     assert_eq!(shared.take(), "✗ Alice did not answer; try again later.\n");
 
@@ -358,7 +358,7 @@ fn whoever_was_called_learns_what_stood_in_the_way_too() {
         }
         other => other,
     };
-    human.event(&Stamped { at, event }, None);
+    human.event(&Stamped { at, group: None, event }, None);
     assert_eq!(shared.take(), "· Alice could not be reached. This network blocks UDP, and no relay could be used.\n");
 }
 
@@ -376,16 +376,16 @@ fn the_live_line_is_drawn_over_and_only_on_terminals() {
         path: direct(),
         audio_t0: None,
     };
-    human.event(&Stamped { at, event: connected }, None);
+    human.event(&Stamped { at, group: None, event: connected }, None);
     assert!(human.ticks());
     shared.take();
-    human.event(&Stamped { at: at + Duration::from_secs(72), event: Event::Stats(stats()) }, None);
+    human.event(&Stamped { at: at + Duration::from_secs(72), group: None, event: Event::Stats(stats()) }, None);
     let line = shared.take();
     assert!(line.starts_with("\r\x1b[2K   1:12  direct · good · 62 ms · loss 0.2 %"), "{line:?}");
-    human.event(&Stamped { at, event: Event::Muted { call: CALL, by_peer: false, muted: true } }, None);
+    human.event(&Stamped { at, group: None, event: Event::Muted { call: CALL, by_peer: false, muted: true } }, None);
     let said = shared.take();
     assert!(said.starts_with("\r\x1b[2K· You are muted.\n\r\x1b[2K"), "{said:?}");
-    human.event(&Stamped { at, event: ended(EndReason::HangUp, 72) }, None);
+    human.event(&Stamped { at, group: None, event: ended(EndReason::HangUp, 72) }, None);
     assert!(!human.ticks());
     assert!(shared.take().ends_with("delay 62 ms)\n"));
 }
@@ -497,6 +497,7 @@ fn past_calls_say_what_became_of_them() {
         started_unix_s: 1000,
         talked: Duration::from_secs(seconds),
         reason,
+        members: Vec::new(),
     };
     let calls = [
         call(EndReason::HangUp, true, 83),

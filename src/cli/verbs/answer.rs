@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::call::{ASK, reply_to};
+use crate::base::GroupId;
 use crate::cli::driver::{Action, Driver, Input};
 use crate::cli::exit::{Exit, failure_of, usage};
 use crate::cli::keys::{Key, Keyboard};
@@ -10,7 +12,9 @@ use crate::cli::session::Session;
 use crate::cli::settings::AnswerSettings;
 use crate::cli::talk::Talk;
 use crate::cli::values::Callers;
-use crate::engine::{self, CommandKind, EndReason, Event, Failure, Options, SinkSpec, SourceSpec};
+use crate::engine::{
+    self, CommandKind, EndReason, Event, Failure, GroupCommand, GroupEvent, Options, SinkSpec, SourceSpec,
+};
 
 pub async fn run(mut options: Options, settings: AnswerSettings, out: &mut dyn Output) -> Result<Exit, Failure> {
     let policy = Policy::of(&settings, Keyboard::is_there())?;
@@ -118,6 +122,8 @@ struct Answer {
     once: bool,
     limit: Option<Duration>,
     current: Option<Current>,
+    /// Somebody wants the call under way to become this group call.
+    asked: Option<GroupId>,
     leaving: bool,
 }
 
@@ -129,6 +135,7 @@ impl Answer {
             once: settings.once.unwrap_or(false),
             limit: settings.seconds.map(|seconds| seconds.0),
             current: None,
+            asked: None,
             leaving: false,
         }
     }
@@ -151,11 +158,14 @@ impl Answer {
         match current.stage {
             Stage::Ringing(Plan::Answer(at)) if at <= now => {
                 current.stage = Stage::Answered;
-                vec![Action::Command(CommandKind::Answer { call })]
+                vec![Action::Command(match current.talk.group() {
+                    Some(group) => CommandKind::Group(reply_to(group, true)),
+                    None => CommandKind::Answer { call },
+                })]
             }
             Stage::Ringing(Plan::Decline(at)) if at <= now => {
                 current.stage = Stage::Declined;
-                vec![Action::Command(CommandKind::Decline { call })]
+                vec![decline(&current.talk)]
             }
             Stage::Ringing(_) | Stage::Answered | Stage::Declined => current.talk.time_passed(now),
         }
@@ -190,7 +200,11 @@ impl Answer {
                 }
                 Vec::new()
             }
+            Event::Group { group, event } => self.group(*group, event, now),
             Event::Ended { call, reason, .. } if self.current.as_ref().is_some_and(|now| now.talk.is(call)) => {
+                if !self.current.as_mut().is_some_and(|current| current.talk.call_ended()) {
+                    return Vec::new();
+                }
                 self.current = None;
                 let mut actions = vec![Action::Keys(false)];
                 if self.once || self.leaving {
@@ -208,7 +222,62 @@ impl Answer {
         }
     }
 
+    fn group(&mut self, group: GroupId, event: &GroupEvent, now: Instant) -> Vec<Action> {
+        match (event, &mut self.current) {
+            (GroupEvent::Invited { .. }, _) if self.leaving => vec![group_command(reply_to(group, false))],
+            (GroupEvent::Invited { known, .. }, None) => {
+                let plan = self.plan(*known, now);
+                self.current = Some(Current { talk: Talk::of_group(group, self.limit), stage: Stage::Ringing(plan) });
+                let ask = (plan == Plan::Ask).then(|| Action::Say(Report::Note(ASK.into())));
+                let keys = std::iter::once(Action::Keys(true));
+                keys.chain(ask).chain(self.follow_plan(now)).collect()
+            }
+            // Into a group call out of the call that is under way.
+            (GroupEvent::Invited { .. }, Some(current)) => match (self.policy, &current.stage) {
+                (Policy::Answer(_), Stage::Answered) if current.talk.group().is_none() => {
+                    vec![group_command(reply_to(group, true))]
+                }
+                (Policy::Ask, Stage::Answered) if current.talk.group().is_none() => {
+                    self.asked = Some(group);
+                    vec![Action::Say(Report::Note(ASK.into()))]
+                }
+                _ => vec![group_command(reply_to(group, false))],
+            },
+            // Or another process of this profile has begun one, or joined one.
+            (GroupEvent::Started | GroupEvent::Joined, None) => {
+                self.current = Some(Current { talk: Talk::of_group(group, self.limit), stage: Stage::Answered });
+                vec![Action::Keys(true)]
+            }
+            (GroupEvent::Started | GroupEvent::Joined, Some(current)) => {
+                current.talk.join(group);
+                current.stage = Stage::Answered;
+                Vec::new()
+            }
+            (GroupEvent::Here { .. }, Some(current)) if current.talk.group() == Some(group) => {
+                current.talk.connected(now);
+                Vec::new()
+            }
+            (GroupEvent::Ended { .. }, Some(current)) if current.talk.group() == Some(group) => {
+                if !current.talk.group_ended() {
+                    return Vec::new();
+                }
+                self.current = None;
+                let end = (self.once || self.leaving).then_some(Action::Exit(Exit::Fine));
+                std::iter::once(Action::Keys(false)).chain(end).collect()
+            }
+            (GroupEvent::Ended { .. }, _) if self.asked == Some(group) => {
+                self.asked = None;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn key(&mut self, key: Key, now: Instant) -> Vec<Action> {
+        if let (Key::Yes | Key::No, Some(group)) = (key, self.asked) {
+            self.asked = None;
+            return vec![group_command(reply_to(group, key == Key::Yes))];
+        }
         let Some(current) = &mut self.current else { return self.leave_on(key) };
         match (&current.stage, key) {
             (Stage::Ringing(Plan::Ask | Plan::Nothing), Key::Yes) => {
@@ -234,12 +303,23 @@ impl Answer {
         let first = !std::mem::replace(&mut self.leaving, true);
         match &self.current {
             Some(current) if first => match current.stage {
-                Stage::Ringing(_) => vec![Action::Command(CommandKind::Decline { call: current.talk.call })],
+                Stage::Ringing(_) => vec![decline(&current.talk)],
                 Stage::Answered | Stage::Declined => vec![current.talk.hang_up()],
             },
             Some(_) | None => vec![Action::Exit(Exit::Fine)],
         }
     }
+}
+
+fn decline(talk: &Talk) -> Action {
+    Action::Command(match talk.group() {
+        Some(group) => CommandKind::Group(reply_to(group, false)),
+        None => CommandKind::Decline { call: talk.call },
+    })
+}
+
+fn group_command(command: GroupCommand) -> Action {
+    Action::Command(CommandKind::Group(command))
 }
 
 /// A caller who gave up, or a call declined as asked, is no failure of the one who waits for calls.

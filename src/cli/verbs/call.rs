@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::base::GroupId;
 use crate::cli::driver::{Action, Driver, Input};
 use crate::cli::exit::{Exit, failure_of, usage};
 use crate::cli::keys::Key;
@@ -13,7 +14,9 @@ use crate::cli::session::Session;
 use crate::cli::settings::CallSettings;
 use crate::cli::talk::Talk;
 use crate::engine::whom::{self, Whom};
-use crate::engine::{self, CommandKind, Event, Failure, FailureKind, Options, RemoteVerb, Reply};
+use crate::engine::{
+    self, CommandKind, Event, Failure, FailureKind, GroupCommand, GroupEvent, Options, RemoteVerb, Reply,
+};
 use crate::identity::Link;
 
 /// Who is to be called, once that is settled.
@@ -99,6 +102,8 @@ struct Dial {
     ring_timeout: Duration,
     limit: Option<Duration>,
     talk: Option<Talk>,
+    /// Somebody wants it to become this group call.
+    asked: Option<GroupId>,
     leaving: bool,
 }
 
@@ -110,6 +115,7 @@ impl Dial {
             ring_timeout: settings.ring_timeout.map_or(RING_TIMEOUT, |seconds| seconds.0),
             limit: settings.seconds.map(|seconds| seconds.0),
             talk: None,
+            asked: None,
             leaving: false,
         }
     }
@@ -149,7 +155,11 @@ impl Dial {
             Event::Incoming { call, .. } if self.talk.as_ref().is_none_or(|talk| !talk.is(call)) => {
                 vec![Action::Command(CommandKind::Decline { call: *call })]
             }
+            Event::Group { group, event } => self.group(*group, event),
             Event::Ended { call, reason, cause, .. } if self.talk.as_ref().is_some_and(|talk| talk.is(call)) => {
+                if !self.talk.as_mut().is_some_and(Talk::call_ended) {
+                    return Vec::new();
+                }
                 let Some(failure) = failure_of(*reason, &self.name, *cause) else {
                     return vec![Action::Exit(Exit::Fine)];
                 };
@@ -167,12 +177,50 @@ impl Dial {
     }
 }
 
+impl Dial {
+    /// The call may grow into a group call; whether we come along is asked where somebody can be asked, and done by
+    /// `twocans group accept` elsewhere.
+    fn group(&mut self, group: GroupId, event: &GroupEvent) -> Vec<Action> {
+        let Some(talk) = &mut self.talk else { return Vec::new() };
+        match event {
+            GroupEvent::Started | GroupEvent::Joined => talk.join(group),
+            GroupEvent::Invited { .. } if talk.group().is_none() => {
+                self.asked = Some(group);
+                return vec![Action::Say(Report::Note(ASK.into()))];
+            }
+            GroupEvent::Ended { .. } if self.asked == Some(group) => self.asked = None,
+            GroupEvent::Ended { .. } if talk.group() == Some(group) && talk.group_ended() => {
+                return vec![Action::Exit(Exit::Fine)];
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn key(&mut self, key: Key) -> Vec<Action> {
+        match (key, self.asked) {
+            (Key::Yes | Key::No, Some(group)) => {
+                self.asked = None;
+                vec![Action::Command(CommandKind::Group(reply_to(group, key == Key::Yes)))]
+            }
+            (key, _) => self.talk.as_mut().map(|talk| talk.key(key)).unwrap_or_default(),
+        }
+    }
+}
+
+/// What is asked of somebody who is invited into a group call.
+pub(super) const ASK: &str = "Join? Press y or n, or run `twocans group accept` or `twocans group decline`.";
+
+pub(super) fn reply_to(group: GroupId, yes: bool) -> GroupCommand {
+    if yes { GroupCommand::Accept { group } } else { GroupCommand::Decline { group } }
+}
+
 impl Driver for Dial {
     fn handle(&mut self, input: Input<'_>, now: Instant) -> Vec<Action> {
         match input {
             Input::Event(event) => self.event(event, now),
             Input::Key(Key::Quit | Key::HangUp) | Input::Interrupt => self.leave(),
-            Input::Key(key) => self.talk.as_mut().map(|talk| talk.key(key)).unwrap_or_default(),
+            Input::Key(key) => self.key(key),
             Input::Deadline => self.talk.as_mut().map(|talk| talk.time_passed(now)).unwrap_or_default(),
         }
     }

@@ -17,7 +17,7 @@ pub fn run_elsewhere(home: &Path, out: &mut dyn Output) -> Result<Option<Exit>, 
     let Some(diagnosis) = engine::diagnose_running(home)? else { return Ok(None) };
     out.report(&Report::Note("The twocans that runs with this profile has looked, with its own options.".into()));
     for check in &diagnosis.checks {
-        out.event(&Stamped { at: clock::now(), event: Event::Checked(check.clone()) }, None);
+        out.event(&Stamped { at: clock::now(), group: None, event: Event::Checked(check.clone()) }, None);
     }
     let exit = exit_of(&diagnosis);
     out.report(&Report::Diagnosis(Box::new(diagnosis)));

@@ -6,6 +6,7 @@ pub mod contacts;
 pub mod demo;
 pub mod devices;
 pub mod doctor;
+pub mod group;
 pub mod history;
 pub mod id;
 pub mod identity;

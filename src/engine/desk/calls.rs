@@ -9,23 +9,26 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::commands::random;
 use super::reconnecting;
 use super::reports::LastCounters;
 use super::{Desk, DeskInput};
 use crate::audio::Ringing;
-use crate::base::{CallId, EndReason, Person};
+use crate::base::{CallId, EndReason, GroupId, Person};
+use crate::call::group::MeshLink;
 use crate::call::{CallEvent, Invite, InviteReply, LinkNews as CallNews, Message, Quality, Route};
 use crate::engine::doctor::{self, Gathered};
 use crate::engine::link_task::{LinkJob, LinkNews, LinkTask};
 use crate::engine::relaying::{self, CallRelays};
 use crate::engine::ringer::Ringer;
+use crate::engine::seat::{self, Seat};
 use crate::engine::session::{Invitation, Opening, SessionHandle, SessionId, Verdict};
 use crate::engine::sound::resilience_settings;
 use crate::engine::tally::Tally;
 use crate::engine::voice_thread::PeerKey;
 use crate::engine::{
-    self, Broken, CallPhase, CallSide, Candidate, Cause, Event, Failure, FailureKind, MediaPath, Options, PeerStats,
-    Retry, SnapshotCall,
+    self, Broken, CallPhase, CallSide, Candidate, Cause, Event, Failure, FailureKind, MediaPath, MeterId, Options,
+    PeerStats, Retry, SnapshotCall,
 };
 use crate::identity::safety_words;
 use crate::link::{CandidateKind, FailReason, Interfaces, Link, LinkConfig, LinkEvent, LinkStats, Path, Role};
@@ -37,6 +40,8 @@ pub(super) struct LiveCall {
     /// `None`: an endpoint that is not ours.
     pub peer: Option<Person>,
     pub name: Option<String>,
+    /// The group call of which it is a part.
+    pub group: Option<GroupId>,
     pub side: CallSide,
     pub phase: CallPhase,
     pub started: Instant,
@@ -52,6 +57,8 @@ pub(super) struct LiveCall {
     pub peer_held: bool,
     pub path: Option<MediaPath>,
     pub stats: Option<PeerStats>,
+    /// How the peer hears us, as it said last.
+    pub heard_by_peer: Option<Quality>,
     pub tally: Tally,
     /// What to do about the loss and the queue that the peer reports.
     pub resilience: Resilience,
@@ -92,6 +99,8 @@ impl LiveCall {
             name: self.name.clone(),
             side: self.side,
             phase: self.phase,
+            group: self.group,
+            meter: MeterId(self.key.0),
             connected_at: self.connected_at,
             path: self.path.clone(),
             stats: self.stats.clone(),
@@ -110,7 +119,12 @@ impl LiveCall {
 }
 
 /// A call that rings without a sound shows all the same, and why.
-fn ring(ringing: Ringing, call: CallId, options: &Options, desk: &mpsc::Sender<DeskInput>) -> Option<Ringer> {
+pub(super) fn ring(
+    ringing: Ringing,
+    call: CallId,
+    options: &Options,
+    desk: &mpsc::Sender<DeskInput>,
+) -> Option<Ringer> {
     let desk = desk.clone();
     let failed = move |why| drop(desk.blocking_send(DeskInput::RingFailed { call, why }));
     Ringer::start(ringing, &options.audio.ring_device, failed)
@@ -129,9 +143,13 @@ impl Desk {
     pub(super) fn begin_call(&mut self, call: CallId, peer: Option<Person>, side: CallSide, now: Instant) {
         let name = peer.and_then(|peer| self.contact(peer)).and_then(|contact| contact.name.clone());
         let route = peer.map(|peer| self.person(peer).route).unwrap_or_default();
+        if self.calls.is_empty() && self.groups.is_empty() {
+            self.ssrc = u32::from_ne_bytes(random());
+        }
         let live = LiveCall {
             peer,
             name,
+            group: None,
             side,
             phase: match side {
                 CallSide::Caller => CallPhase::Dialing,
@@ -148,13 +166,14 @@ impl Desk {
             peer_held: false,
             path: None,
             stats: None,
+            heard_by_peer: None,
             tally: Tally::default(),
             resilience: Resilience::new(resilience_settings(&self.options.audio)),
             sent_packets: 0,
             sent_bps: 0.0,
             ptime_ms: None,
             last: LastCounters::default(),
-            key: self.new_peer_key(),
+            key: self.new_seat(),
             sessions: Vec::new(),
             signalling_is_over: false,
             moved: false,
@@ -171,8 +190,11 @@ impl Desk {
         self.calls.insert(call, live);
     }
 
-    fn new_peer_key(&mut self) -> PeerKey {
-        PeerKey(self.new_session().0)
+    /// A way into the voice thread.
+    pub(super) fn new_seat(&mut self) -> PeerKey {
+        let key = PeerKey(self.new_session().0);
+        self.seats.insert(key, Seat::new());
+        key
     }
 
     pub(super) fn dial_answered(&mut self, call: CallId, session: SessionHandle, reply: Message, now: Instant) {
@@ -185,6 +207,8 @@ impl Desk {
     pub(super) fn invited(&mut self, invitation: Invitation, now: Instant) {
         let Invitation { session, opening, verdict } = invitation;
         let (reply, name) = match opening {
+            Opening::Letter(letter) => return drop(verdict.send(self.letter_came(&letter, now))),
+            Opening::Invite(invite) if invite.group.is_some() => (self.rung_by_member(&invite, now), None),
             Opening::Invite(invite) => {
                 let reply = self.switchboard.invited(&invite, now);
                 if let InviteReply::Ring { call } = reply {
@@ -287,6 +311,7 @@ impl Desk {
             }
             LinkEvent::ServerUnusable { why, .. } => tracing::info!(%why, "a STUN or TURN server does not serve us"),
             LinkEvent::Message(bytes) => match Message::decode(&bytes) {
+                Ok(Message::Group(letter)) => self.letter_over_link(call, &letter, now),
                 Ok(message) => self.switchboard.handle_message(call, message, now),
                 Err(why) => tracing::debug!(%why, "unreadable message on the data channel"),
             },
@@ -354,6 +379,8 @@ impl Desk {
                 self.handle_call_event(call, event).await;
             } else if let Some((call, event)) = self.poll_foreign() {
                 self.handle_foreign_event(call, event).await;
+            } else if self.groups_have_done_something().await {
+                // And so may have the switchboard.
             } else {
                 return;
             }
@@ -380,9 +407,13 @@ impl Desk {
                 live.phase = CallPhase::Ringing;
                 let took = now.duration_since(live.started);
                 live.ring = Some(took);
-                live.ringer = ring(Ringing::Ringback, call, &self.options, &self.inbox);
+                if live.group.is_none_or(|group| self.groups.is_waiting(group)) {
+                    live.ringer = ring(Ringing::Ringback, call, &self.options, &self.inbox);
+                }
                 self.emit_at(now, Event::Ringing { call, took });
             }
+            // The group's invitation is what the human is asked about, if at all.
+            CallEvent::Incoming { .. } if live.group.is_some() => {}
             CallEvent::Incoming { from, .. } => {
                 let name = live.name.clone();
                 live.ringer = ring(Ringing::Incoming, call, &self.options, &self.inbox);
@@ -397,6 +428,7 @@ impl Desk {
                     live.answered_at = Some(now);
                 }
                 self.emit_at(now, Event::Answered { call });
+                self.hold_all_but(call, now);
                 if let Err(failure) = self.start_sound() {
                     self.emit_at(now, Event::Failed(failure));
                     self.switchboard.hang_up(call, EndReason::Device, now);
@@ -408,11 +440,17 @@ impl Desk {
             CallEvent::RemoteCandidate(candidate) => live.job(LinkJob::RemoteCandidate(candidate)),
             CallEvent::Connected => self.connected(call, now),
             CallEvent::Redial => self.redial(call),
-            CallEvent::Reconnecting(why) => self.reconnecting(call, why, now),
+            CallEvent::Reconnecting(why) => {
+                self.reconnecting(call, why, now);
+                self.tell_group(call, MeshLink::Interrupted, now);
+            }
             CallEvent::Rejoin(rejoin) => self.rejoin(call, rejoin),
             CallEvent::WantRestart => self.restart_link(call, None),
             CallEvent::WantRestartAnswer { sdp } => self.restart_link(call, Some(sdp)),
-            CallEvent::Reconnected => self.reconnected(call, now),
+            CallEvent::Reconnected => {
+                self.reconnected(call, now);
+                self.tell_group(call, MeshLink::Up, now);
+            }
             CallEvent::PeerMuted(muted) => {
                 live.peer_muted = muted;
                 self.emit_at(now, Event::Muted { call, by_peer: true, muted });
@@ -420,6 +458,7 @@ impl Desk {
             CallEvent::PeerHeld(held) => self.peer_held(call, held, now),
             CallEvent::Quality(quality) => {
                 let Quality { fraction_lost, mean_burst, queue_ms, .. } = quality;
+                live.heard_by_peer = Some(quality);
                 let (packets, sent_bps) = (live.sent_packets, live.sent_bps);
                 let report = PathReport { packets, fraction_lost, mean_burst, queue_ms, sent_bps };
                 let before = live.resilience.protection();
@@ -431,11 +470,16 @@ impl Desk {
             CallEvent::CloseSignalling => {
                 live.signalling_is_over = true;
                 live.sessions.clear();
+                if live.phase != CallPhase::Reconnecting {
+                    self.tell_group(call, MeshLink::Up, now);
+                }
             }
             CallEvent::NoCommonVersion { theirs } => self.emit_at(now, Event::Failed(too_different(&theirs))),
             CallEvent::Replaced { by } => {
+                let group = live.group;
+                self.group_call_replaced(call, by);
                 self.put_away(call);
-                self.emit_at(now, Event::Replaced { call, by });
+                self.emit_of(now, group, Event::Replaced { call, by });
             }
             CallEvent::Ended(reason) => self.end_call(call, reason, now).await,
         }
@@ -473,14 +517,11 @@ impl Desk {
 
     pub(super) async fn end_call(&mut self, call: CallId, reason: EndReason, now: Instant) {
         let Some(live) = self.put_away(call) else { return };
-        if self.calls.is_empty()
-            && let Some(sound) = self.sound.take()
-        {
-            self.close_sound(sound);
-        }
+        self.tell_group(call, MeshLink::Closed(reason), now);
+        self.close_sound_if_unused();
         let talked = live.connected_at.map_or(Duration::ZERO, |since| now.duration_since(since));
         // An endpoint without a person can neither be named nor called again.
-        if let Some(person) = live.peer {
+        if let Some(person) = live.peer.filter(|_| live.group.is_none()) {
             let entry = HistoryEntry {
                 call,
                 person,
@@ -489,6 +530,7 @@ impl Desk {
                 started_unix_s: live.started_unix_s,
                 talked,
                 reason,
+                members: Vec::new(),
             };
             if let Err(why) = self.store.add_history(entry).await {
                 tracing::warn!(%why, "the call is missing from the history");
@@ -496,7 +538,7 @@ impl Desk {
         }
         let summary = live.tally.summary();
         let cause = self.cause_of(&live, reason);
-        self.emit_at(now, Event::Ended { call, peer: live.peer, reason, cause, talked, summary });
+        self.emit_of(now, live.group, Event::Ended { call, peer: live.peer, reason, cause, talked, summary });
     }
 
     /// Both wanted to talk, and no media path came about: what stood in the way, by what we know of our own end.
@@ -523,9 +565,7 @@ impl Desk {
             task.abort();
         }
         live.sessions.clear();
-        if let Some(sound) = &self.sound {
-            sound.remove_peer(live.key);
-        }
+        self.leave_voice(&live);
         if let Some(task) = live.link_task.take() {
             let done = task.close();
             self.closing.spawn(async move { drop(done.await) });
@@ -538,7 +578,9 @@ impl Desk {
         let config = self.link_config(call);
         let (media, desk) = (self.media.clone(), self.inbox.clone());
         if let Some(live) = self.calls.get_mut(&call) {
-            live.link_task = Some(LinkTask::start(call, config, media, desk));
+            let inlet = self.seats.entry(live.key).or_insert_with(Seat::new).inlet.clone();
+            let sink = seat::sink(inlet, self.groups.helpers.clone(), live.peer);
+            live.link_task = Some(LinkTask::start(call, config, sink, media, desk));
         }
         self.seek_relays(call);
     }
@@ -576,6 +618,7 @@ impl Desk {
             stun: network.stun.clone(),
             turn: network.turn.clone(),
             relay_only: network.relay_only,
+            ssrc: Some(self.ssrc),
             media_ports: network.media_ports.clone(),
             ..LinkConfig::new(Role::Answerer)
         }

@@ -43,6 +43,7 @@ impl Desk {
             CommandKind::HoldTalkKey { down } => self.hold_talk_key(down),
             CommandKind::SetHeld { call, held } => self.set_held(call, held, now),
             CommandKind::SetDeafened { deafened } => self.set_deafened(deafened),
+            CommandKind::Group(command) => self.obey_group(command, now).await,
             CommandKind::Lookup { person } => match self.look_up(id, person) {
                 Ok(()) => return,
                 Err(failure) => Err(failure),
@@ -300,18 +301,38 @@ impl Desk {
     }
 
     /// Another process of this profile hands over its verb.
-    pub(super) fn answer_ask(&mut self, ask: Ask) {
+    pub(super) async fn answer_ask(&mut self, ask: Ask) {
         match remote::from_request(&ask.request) {
             Ok(RemoteVerb::Diagnose) => self.diagnose(Asker::Process(ask), None),
-            verb => ask.answer(respond(verb.and_then(|verb| self.do_for_another(verb)))),
+            Ok(verb) => match self.group_wish(&verb) {
+                Some(wish) => {
+                    let done = match wish {
+                        Ok(command) => self.obey_group(command, Instant::now()).await,
+                        Err(why) => Err(why),
+                    };
+                    ask.answer(respond(done.map(|reply| self.after_group_wish(reply))));
+                }
+                None => ask.answer(respond(self.do_for_another(verb))),
+            },
+            Err(why) => ask.answer(respond(Err(why))),
         }
     }
 
     fn do_for_another(&mut self, verb: RemoteVerb) -> Result<serde_json::Value, Failure> {
         let now = Instant::now();
         match verb {
-            // A diagnosis takes its time and is answered when it is there.
+            // A diagnosis takes its time and is answered when it is there; group calls have had their turn.
             RemoteVerb::Status | RemoteVerb::Diagnose => {}
+            RemoteVerb::GroupStart { .. }
+            | RemoteVerb::GroupJoin { .. }
+            | RemoteVerb::GroupRejoin
+            | RemoteVerb::GroupAdd { .. }
+            | RemoteVerb::GroupRemove { .. }
+            | RemoteVerb::GroupLink { .. }
+            | RemoteVerb::GroupRevoke
+            | RemoteVerb::GroupAccept
+            | RemoteVerb::GroupDecline
+            | RemoteVerb::GroupLeave => {}
             RemoteVerb::Mute => drop(self.set_muted(true)?),
             RemoteVerb::TalkKey { down } => drop(self.hold_talk_key(down)?),
             RemoteVerb::Unmute => drop(self.set_muted(false)?),
@@ -320,9 +341,10 @@ impl Desk {
             RemoteVerb::Hold => self.hold_all(true, now)?,
             RemoteVerb::Unhold => self.hold_all(false, now)?,
             RemoteVerb::HangUp => {
+                let left = self.leave_all_groups(now);
                 let calls: Vec<CallId> = self.calls.keys().copied().collect();
                 let ended = calls.into_iter().filter(|call| self.hang_up(*call, EndReason::HangUp, now));
-                if ended.count() == 0 {
+                if ended.count() + left == 0 {
                     return Err(Failure::usage("there is no call to hang up"));
                 }
             }
@@ -330,10 +352,7 @@ impl Desk {
             RemoteVerb::Open { link } => self.emit(Event::LinkOpened { link: whom::link(&link)? }),
             RemoteVerb::Show => self.emit(Event::ShowRequested),
             RemoteVerb::Call { link } => {
-                let to = match whom::parse(&link)? {
-                    Whom::Link(link) => link,
-                    Whom::Name(name) => whom::by_name(&self.contacts, &name)?.link.clone(),
-                };
+                let to = self.whom(&link)?;
                 let call = self.dial(to, DEFAULT_RING_TIMEOUT, now)?;
                 return Ok(json!({ "call": call.to_string() }));
             }
@@ -341,8 +360,16 @@ impl Desk {
         Ok(self.status(now))
     }
 
+    /// Who is meant by a link, or by the name of a contact.
+    pub(super) fn whom(&self, text: &str) -> Result<Link, Failure> {
+        Ok(match whom::parse(text)? {
+            Whom::Link(link) => link,
+            Whom::Name(name) => whom::by_name(&self.contacts, &name)?.link.clone(),
+        })
+    }
+
     /// What `status --json` prints.
-    fn status(&self, now: Instant) -> serde_json::Value {
+    pub(super) fn status(&self, now: Instant) -> serde_json::Value {
         let calls: Vec<_> = self
             .calls
             .iter()
@@ -350,6 +377,7 @@ impl Desk {
                 let call = live.snapshot(*id);
                 json!({
                     "call": id.to_string(),
+                    "group": call.group.map(|group| group.to_string()),
                     "peer": call.peer.map(|peer| peer.to_string()),
                     "name": call.name,
                     "phase": phase_name(call.phase),
@@ -371,6 +399,7 @@ impl Desk {
             "talk_key": self.talk_key == Some(true),
             "deafened": self.deafened,
             "calls": calls,
+            "groups": self.groups_status(now),
         })
     }
 }
@@ -398,7 +427,7 @@ pub(super) fn internal(why: &impl std::fmt::Display) -> Failure {
     Failure { kind: FailureKind::Internal, retry: Retry::Later, detail: why.to_string() }
 }
 
-fn phase_name(phase: CallPhase) -> &'static str {
+pub(super) fn phase_name(phase: CallPhase) -> &'static str {
     match phase {
         CallPhase::Dialing => "dialing",
         CallPhase::Ringing => "ringing",

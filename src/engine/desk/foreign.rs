@@ -10,6 +10,7 @@ use super::commands::random;
 use crate::base::{CallId, EndReason};
 use crate::call::{ForeignCall, ForeignEvent, ForeignLimits, ForeignSide, LinkNews as CallNews};
 use crate::engine::link_task::{LinkJob, LinkTask};
+use crate::engine::seat::{self, Seat};
 use crate::engine::sound::{preflight, resilience_settings};
 use crate::engine::{Broken, CallPhase, CallSide, CommandResult, Event, Failure, FrameLength, Reply, relaying};
 use crate::link::{
@@ -174,7 +175,9 @@ impl Desk {
         }
         if let Some(live) = self.calls.get_mut(&call) {
             live.resilience = Resilience::new(settings);
-            live.link_task = Some(LinkTask::start(call, config, media, desk));
+            let inlet = self.seats.entry(live.key).or_insert_with(Seat::new).inlet.clone();
+            let sink = seat::sink(inlet, self.groups.helpers.clone(), None);
+            live.link_task = Some(LinkTask::start(call, config, sink, media, desk));
         }
         let public_stun = self.options.network.stun_of_others().to_vec();
         tokio::spawn(relaying::seek_public_stun(call, public_stun, self.inbox.clone()));

@@ -3,11 +3,12 @@
 //! The rooms report by [`DeskInput`]; front ends by [`Command`](super::Command); nothing here blocks. After each input the switchboard
 //! (the call state machines) is drained into messages, link jobs and events, and the snapshot is published if it
 //! changed. What belongs to one call lies in [`calls`], how it gets over a change or failure in [`reconnecting`], calls
-//! with endpoints that are not ours in [`foreign`], calls on hold in [`hold`], what is known of people in [`people`], what a command does in [`commands`], sound in [`sounds`], figures in [`reports`].
+//! with endpoints that are not ours in [`foreign`], calls on hold in [`hold`], group calls in [`groups`], what is known of people in [`people`], what a command does in [`commands`], sound in [`sounds`], figures in [`reports`].
 
 mod calls;
 mod commands;
 mod foreign;
+mod groups;
 mod hold;
 mod people;
 mod reconnecting;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::calls::LiveCall;
 use self::foreign::Foreign;
+use self::groups::Groups;
 use self::sounds::Trial;
 use super::clock::unix_now_s;
 use super::doctor::Asker;
@@ -34,16 +36,17 @@ use super::handle::Backstage;
 use super::link_task::LinkNews;
 use super::ports::Ports;
 use super::relaying::RelayService;
+use super::seat::Seat;
 use super::session::{self, Invitation, SessionHandle, SessionId};
 use super::sound::{Sound, SoundId, SoundNews};
 use super::usage::UsageMeter;
-use super::voice_thread::VoiceNews;
+use super::voice_thread::{PeerKey, VoiceNews};
 use super::{
     AudioOptions, Check, Diagnosis, Event, Failure, NetworkOptions, NetworkReport, Options, Snapshot, Stamped,
     SuperPeerMode,
 };
-use crate::base::{CallId, NodeId, Person};
-use crate::call::{Message, Switchboard};
+use crate::base::{CallId, GroupId, NodeId, Person};
+use crate::call::{GroupLetter, Message, Switchboard};
 use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
 use crate::nat::{MappedPort, NetworkChange};
@@ -81,6 +84,12 @@ pub(super) enum DeskInput {
     Link {
         call: CallId,
         news: LinkNews,
+    },
+    /// What came of a letter of ours about a group call; `None`: it reached nobody.
+    LetterAnswered {
+        group: GroupId,
+        to: Person,
+        reply: Option<GroupLetter>,
     },
     /// A super-peer relays for the call; `None`: no more will.
     Relay {
@@ -197,6 +206,11 @@ pub(super) struct Desk {
     diagnosing: bool,
     /// Keeps the way to whose contact is on screen warm.
     looked_at: Option<Preparation>,
+    groups: Groups,
+    /// Ways into the voice thread, by whom they are for.
+    seats: BTreeMap<PeerKey, Seat>,
+    /// Synchronisation source of our voice, as long as there is a call.
+    ssrc: u32,
     network: Option<NetworkReport>,
     /// When the ways were checked last.
     checked: Instant,
@@ -270,11 +284,15 @@ pub(super) async fn run(furniture: Furniture) {
         presence_acks: 0,
         diagnosing: false,
         looked_at: None,
+        groups: Groups::default(),
+        seats: BTreeMap::new(),
+        ssrc: 0,
         network: None,
         checked: Instant::now(),
         stopping: false,
     };
     desk.watch_network();
+    desk.recall_unfinished_group().await;
     desk.switchboard.set_clock(unix_now_s().unsigned_abs(), Instant::now());
     for contact in desk.contacts.iter() {
         desk.switchboard.set_known(contact.person, true);
@@ -307,7 +325,8 @@ impl Desk {
         every_10_s: &mut Interval,
     ) {
         let timeout = self.switchboard.poll_timeout().map(|(at, _reason)| at);
-        let timeout = timeout.into_iter().chain(self.foreign_timeout()).chain(self.trial_timeout()).min();
+        let others = [self.foreign_timeout(), self.trial_timeout(), self.groups_timeout()];
+        let timeout = timeout.into_iter().chain(others.into_iter().flatten()).min();
         // Nothing to check, and nothing to wake up for, without a call.
         let check_at = (!self.calls.is_empty()).then_some(self.checked + CHECK_EVERY);
         tokio::select! {
@@ -318,11 +337,12 @@ impl Desk {
                 Some(command) => self.obey(command).await,
                 None => self.stopping = true,
             },
-            Some(ask) = asks.recv() => self.answer_ask(ask),
+            Some(ask) = asks.recv() => self.answer_ask(ask).await,
             () = sleep_until(timeout.unwrap_or_else(Instant::now).into()), if timeout.is_some() => {
                 self.switchboard.handle_timeout(Instant::now());
                 self.handle_foreign_timeout(Instant::now());
                 self.handle_trial_timeout(Instant::now());
+                self.handle_groups_timeout(Instant::now());
             }
             () = sleep_until(check_at.unwrap_or_else(Instant::now).into()), if check_at.is_some() => {
                 self.checked = Instant::now();
@@ -347,6 +367,7 @@ impl Desk {
             }
             DeskInput::SessionClosed(session) => self.session_closed(session, now),
             DeskInput::Link { call, news } => self.handle_link(call, news, now),
+            DeskInput::LetterAnswered { group, to, reply } => self.letter_answered(group, to, reply, now),
             DeskInput::Relay { call, grant } => self.relay_granted(call, grant),
             DeskInput::NetworkChanged(change) => self.network_changed(change, now),
             DeskInput::PublicStun { call, servers } => self.ask_public_stun(call, servers),
@@ -439,9 +460,14 @@ impl Desk {
         self.emit_at(Instant::now(), event);
     }
 
-    /// A stream that nobody reads is fine: the snapshot says the same.
     fn emit_at(&self, at: Instant, event: Event) {
-        let _ = self.backstage.events.send(Stamped { at, event });
+        let group = event.call().and_then(|call| self.calls.get(&call)?.group);
+        self.emit_of(at, group, event);
+    }
+
+    /// A stream that nobody reads is fine: the snapshot says the same.
+    fn emit_of(&self, at: Instant, group: Option<GroupId>, event: Event) {
+        let _ = self.backstage.events.send(Stamped { at, group, event });
         (self.wake)();
     }
 
@@ -465,6 +491,8 @@ impl Desk {
             super_peer: self.super_peer,
             presence_acks: self.presence_acks,
             calls: self.calls.iter().map(|(id, call)| call.snapshot(*id)).collect(),
+            groups: self.groups_shown(),
+            unfinished: self.groups.unfinished.as_ref().map(|it| it.shown.clone()),
             muted: self.muted,
             talk_key: self.talk_key == Some(true),
             deafened: self.deafened,
@@ -481,6 +509,7 @@ impl Desk {
 
     /// Hangs up, withdraws presence, closes devices and files; each within a deadline.
     async fn say_goodbye(&mut self, inputs: &mut mpsc::Receiver<DeskInput>) {
+        self.leave_all_groups(Instant::now());
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
         for call in calls {
             self.hang_up(call, crate::base::EndReason::Shutdown, Instant::now());

@@ -92,7 +92,9 @@ impl Desk {
     }
 
     fn call_of(&self, key: PeerKey) -> Option<CallId> {
-        self.calls.iter().find(|(_, live)| live.key == key).map(|(call, _)| *call)
+        // Of several with one person, the one that was made last.
+        let theirs = self.calls.iter().filter(|(_, live)| live.key == key);
+        theirs.max_by_key(|(_, live)| live.started).map(|(call, _)| *call)
     }
 
     fn report_peer(&mut self, call: CallId, report: &VoiceReport) {

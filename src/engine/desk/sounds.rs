@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use super::calls::LiveCall;
 use super::commands::{internal, random};
 use super::foreign::Foreign;
 use super::{Desk, DeskInput};
 use crate::audio::{RingTone, Ringing, SinkSpec};
-use crate::base::{CallId, EndReason, SeqNo};
+use crate::base::{CallId, EndReason, Person, SeqNo};
 use crate::engine::sound::{Sound, SoundId, SoundNews, Surroundings, device_failure};
-use crate::engine::voice_thread::{Peer, Transmit};
+use crate::engine::voice_thread::{Peer, PeerKey, Transmit};
 use crate::engine::{AudioOptions, CommandId, CommandResult, Event, Failure, FailureKind, Reply, Retry, SoundTrial};
-use crate::voice::{Packetizer, Receiver, ReceiverSettings};
+use crate::voice::{Receiver, ReceiverSettings};
 
 /// A microphone that was forgotten must not stay open.
 const LONGEST_TRIAL: Duration = Duration::from_secs(120);
@@ -62,26 +63,57 @@ impl Desk {
         });
     }
 
-    /// Media may flow: the peer's jitter buffer and packetizer move into the voice thread.
+    /// Nobody is talked with any more, and nobody is waited for.
+    pub(super) fn close_sound_if_unused(&mut self) {
+        if self.calls.is_empty()
+            && !self.groups.any_joined()
+            && let Some(sound) = self.sound.take()
+        {
+            self.close_sound(sound);
+        }
+    }
+
+    /// Media may flow: there is a way to the peer.
     pub(super) fn join_voice(&mut self, call: CallId) {
-        let person = self.calls.get(&call).and_then(|live| live.peer);
-        let gain = person.map(|person| self.person(person).volume).unwrap_or_default().gain();
-        let Some(live) = self.calls.get_mut(&call) else { return };
+        let Some(live) = self.calls.get(&call) else { return };
+        let (key, person) = (live.key, live.peer);
+        self.take_seat(key, person);
+        let Some(live) = self.calls.get(&call) else { return };
         let (Some(sound), Some(link)) = (&self.sound, &live.link) else { return };
-        let Some(incoming) = live.link_task.as_mut().and_then(|task| task.packets.take()) else { return };
-        let receiver = match Receiver::new(ReceiverSettings::default()).map(Receiver::with_levelling) {
-            Ok(receiver) => receiver,
-            Err(why) => {
-                tracing::error!(%why, "no decoder for this peer");
-                return;
-            }
+        sound.set_outlet(key, Some((link.clone(), live.resilience.protection())));
+        sound.set_on_hold(key, live.is_on_hold());
+        let listens = match live.group.zip(person) {
+            Some((group, person)) => self.groups.sends_to(group, person),
+            None => self.foreign.get(&call).is_none_or(Foreign::listens),
         };
-        let packetizer = Packetizer::new(SeqNo(u16::from_ne_bytes(random())));
-        let protection = live.resilience.protection();
-        let mut peer = Peer::new(live.key, link.clone(), incoming, receiver, packetizer, protection, gain);
-        peer.set_on_hold(live.is_on_hold());
-        peer.listens = self.foreign.get(&call).is_none_or(Foreign::listens);
-        sound.add_peer(Box::new(peer));
+        sound.set_listens(key, listens);
+    }
+
+    /// A person's jitter buffer moves into the voice thread, unless it is there.
+    pub(super) fn take_seat(&mut self, key: PeerKey, person: Option<Person>) {
+        let gain = person.map(|person| self.person(person).volume).unwrap_or_default().gain();
+        let (Some(sound), Some(seat)) = (&self.sound, self.seats.get_mut(&key)) else { return };
+        let Some(incoming) = seat.packets.take() else { return };
+        match Receiver::new(ReceiverSettings::default()).map(Receiver::with_levelling) {
+            Ok(receiver) => sound.add_peer(Box::new(Peer::new(key, incoming, receiver, gain))),
+            Err(why) => tracing::error!(%why, "no decoder for this peer"),
+        }
+    }
+
+    /// The way of a call that is over. Whose voice is still to be heard, over another way, keeps their seat.
+    pub(super) fn leave_voice(&mut self, live: &LiveCall) {
+        let has_another_way = self.calls.values().any(|other| other.key == live.key && other.link_task.is_some());
+        let stays = self.groups.has_seat(live.key);
+        if let Some(sound) = self.sound.as_ref().filter(|_| !has_another_way) {
+            if stays {
+                sound.set_outlet(live.key, None);
+            } else {
+                sound.remove_peer(live.key);
+            }
+        }
+        if !has_another_way && !stays {
+            self.seats.remove(&live.key);
+        }
     }
 
     pub(super) fn handle_sound(&mut self, of: SoundId, news: SoundNews, now: Instant) {
@@ -110,6 +142,7 @@ impl Desk {
             news: self.voice_news.clone(),
             desk: self.inbox.clone(),
             after: self.devices_are_free.clone(),
+            first_seq: SeqNo(u16::from_ne_bytes(random())),
         }
     }
 }

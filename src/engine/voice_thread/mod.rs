@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::Levels;
+use super::{Levels, MeterId};
 use crate::audio::Wake;
-use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, PayloadKind};
+use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, PayloadKind, SeqNo};
 use crate::link::Link;
 use crate::voice::{
-    Apm, Encoder, Fader, LevelMeter, Mixer, MutedTalk, Operation, Packetizer, Protection, Receiver, ReceiverStats,
-    RedDistances, TalkGate, VoiceActivity,
+    Apm, Encoder, Fader, LevelMeter, Mixer, MutedTalk, Operation, Packetizer, Protection, Ptime, Receiver,
+    ReceiverStats, RedDistances, TalkGate, VoiceActivity,
 };
 
 pub(super) use self::echo::EchoLine;
@@ -44,18 +44,21 @@ const OPUS_PAYLOAD_TYPE: u8 = 111;
 /// Most steps made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
 const MAX_STEPS_PER_WAKE: usize = 60;
 
+/// Links beyond which packets are of 20 ms at least.
+const MAX_UNBUNDLED: usize = 6;
+/// More than ever take part.
+const MAX_PEERS: usize = 32;
+
 /// Names a peer inside the voice thread; chosen by the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PeerKey(pub u64);
 
-/// Everything the thread needs to talk with one peer.
+/// Everything the thread needs to talk with one person.
 pub(super) struct Peer {
     pub key: PeerKey,
-    link: Link,
     incoming: rtrb::Consumer<IncomingPacket>,
     receiver: Receiver,
-    packetizer: Packetizer,
-    protection: Protection,
+    outlet: Option<Box<Outlet>>,
     /// What this peer adds to the mix, and how loud.
     step: [f32; PLAYOUT_STEP],
     fader: Fader,
@@ -63,29 +66,42 @@ pub(super) struct Peer {
     gain: f32,
     /// Neither hears the other.
     on_hold: bool,
+    /// Not played, though neither side holds the call.
+    silenced: bool,
     heard: bool,
-    /// False: nothing is sent.
+}
+
+/// The way to one person.
+pub(super) struct Outlet {
+    link: Link,
+    packetizer: Packetizer,
+    protection: Protection,
+    /// False: nothing is sent; somebody passes it on, or there is nobody to hear it.
     pub listens: bool,
 }
 
+impl Outlet {
+    /// `first_seq` as [`Packetizer::new`]'s: the same for all.
+    pub fn new(link: Link, first_seq: SeqNo, protection: Protection) -> Self {
+        Self { link, packetizer: Packetizer::new(first_seq), protection, listens: true }
+    }
+}
+
 impl Peer {
-    pub fn new(
-        key: PeerKey,
-        link: Link,
-        incoming: rtrb::Consumer<IncomingPacket>,
-        receiver: Receiver,
-        packetizer: Packetizer,
-        protection: Protection,
-        gain: f32,
-    ) -> Self {
+    pub fn new(key: PeerKey, incoming: rtrb::Consumer<IncomingPacket>, receiver: Receiver, gain: f32) -> Self {
         let step = [0.0; PLAYOUT_STEP];
         let fader = Fader::new(gain);
-        let (on_hold, heard, listens) = (false, false, true);
-        Self { key, link, incoming, receiver, packetizer, protection, step, fader, gain, on_hold, heard, listens }
+        let (on_hold, silenced, heard) = (false, false, false);
+        Self { key, incoming, receiver, outlet: None, step, fader, gain, on_hold, silenced, heard }
     }
 
     pub fn set_on_hold(&mut self, on_hold: bool) {
         self.on_hold = on_hold;
+        self.fade();
+    }
+
+    pub fn set_silenced(&mut self, silenced: bool) {
+        self.silenced = silenced;
         self.fade();
     }
 
@@ -95,7 +111,7 @@ impl Peer {
     }
 
     fn fade(&mut self) {
-        self.fader.fade_to(if self.on_hold { 0.0 } else { self.gain });
+        self.fader.fade_to(if self.on_hold || self.silenced { 0.0 } else { self.gain });
     }
 }
 
@@ -104,6 +120,10 @@ pub(super) enum VoiceCommand {
     SetSpeaker(Option<Box<Speaker>>),
     AddPeer(Box<Peer>),
     RemovePeer(PeerKey),
+    /// Another way to this person, or none for now. What is first heard afterwards is told anew.
+    SetOutlet(PeerKey, Option<Box<Outlet>>),
+    SetListens(PeerKey, bool),
+    SetSilenced(PeerKey, bool),
     /// What to do about this peer's loss from now on.
     Protect(PeerKey, Protection),
     /// What this peer's samples are multiplied by from now on.
@@ -152,6 +172,7 @@ pub(super) enum VoiceNews {
 #[expect(dead_code, reason = "carried only to be dropped by the receiver")]
 pub(super) enum Retired {
     Peer(Box<Peer>),
+    Outlet(Box<Outlet>),
     Microphone(Box<Microphone>),
     Speaker(Box<Speaker>),
     Apm(Box<Apm>),
@@ -257,7 +278,7 @@ impl VoiceLoop {
             mixer: Mixer::new(),
             microphone: None,
             speaker: None,
-            peers: Vec::with_capacity(16),
+            peers: Vec::with_capacity(MAX_PEERS),
             muted: false,
             deafened: false,
             transmit: Transmit::Always,
@@ -278,7 +299,7 @@ impl VoiceLoop {
             self.hear_what_was_played();
             self.capture();
             self.play();
-            self.levels.set(self.mic_level.dbfs(), self.speaker_level.dbfs());
+            self.tell_levels();
             self.report();
             std::thread::park_timeout(PARK);
         }
@@ -308,13 +329,29 @@ impl VoiceLoop {
                     self.retire(Retired::Speaker(old));
                 }
             }
-            VoiceCommand::AddPeer(peer) => {
-                self.peers.push(peer);
+            VoiceCommand::AddPeer(peer) => self.peers.push(peer),
+            VoiceCommand::SetOutlet(key, new) => {
+                let Some(peer) = self.peer(key) else {
+                    return new.into_iter().for_each(|unused| self.retire(Retired::Outlet(unused)));
+                };
+                let old = std::mem::replace(&mut peer.outlet, new);
+                peer.heard = false;
+                old.into_iter().for_each(|old| self.retire(Retired::Outlet(old)));
                 self.follow_protection();
             }
-            VoiceCommand::Protect(key, protection) => {
+            VoiceCommand::SetListens(key, listens) => {
+                if let Some(outlet) = self.peer(key).and_then(|peer| peer.outlet.as_mut()) {
+                    outlet.listens = listens;
+                }
+            }
+            VoiceCommand::SetSilenced(key, silenced) => {
                 if let Some(peer) = self.peer(key) {
-                    peer.protection = protection;
+                    peer.set_silenced(silenced);
+                }
+            }
+            VoiceCommand::Protect(key, protection) => {
+                if let Some(outlet) = self.peer(key).and_then(|peer| peer.outlet.as_mut()) {
+                    outlet.protection = protection;
                     self.follow_protection();
                 }
             }
@@ -358,12 +395,14 @@ impl VoiceLoop {
     /// One encoder serves all peers: it does what the one with the worst path needs. Copies are each link's own.
     fn follow_protection(&mut self) {
         let mut settings = *self.encoder.settings();
-        let of_peers = || self.peers.iter().map(|peer| peer.protection);
+        let of_peers = || self.peers.iter().filter_map(|peer| Some(peer.outlet.as_ref()?.protection));
         if let Some(bitrate_bps) = of_peers().map(|protection| protection.bitrate_bps).min() {
             settings.bitrate_bps = bitrate_bps;
         }
         if let Some(ptime) = of_peers().map(|protection| protection.ptime).max() {
-            settings.ptime = ptime;
+            // Headers are half of what goes out, and go out to everybody.
+            let least = if of_peers().count() > MAX_UNBUNDLED { Ptime::Ms20 } else { Ptime::Ms5 };
+            settings.ptime = ptime.max(least);
         }
         settings.expected_loss_percent = of_peers().map(|protection| protection.fec_for_percent).max().unwrap_or(0);
         settings.fec = settings.expected_loss_percent > 0;
@@ -374,10 +413,12 @@ impl VoiceLoop {
         if let Err(why) = self.encoder.apply(&settings) {
             tracing::debug!(%why, "the encoder keeps its settings");
         }
-        for peer in &mut self.peers {
-            let red = if peer.link.accepts(PayloadKind::Red) { peer.protection.red } else { RedDistances::NONE };
-            let opus = peer.link.payload_type(PayloadKind::Opus).unwrap_or(OPUS_PAYLOAD_TYPE);
-            peer.packetizer.set_red(red, opus);
+        for Outlet { link, packetizer, protection, .. } in
+            self.peers.iter_mut().filter_map(|it| it.outlet.as_deref_mut())
+        {
+            let red = if link.accepts(PayloadKind::Red) { protection.red } else { RedDistances::NONE };
+            let opus = link.payload_type(PayloadKind::Opus).unwrap_or(OPUS_PAYLOAD_TYPE);
+            packetizer.set_red(red, opus);
         }
     }
 
@@ -425,10 +466,15 @@ impl VoiceLoop {
             }
             // Encoding fails only on a broken encoder state; the next frame starts anew.
             let Ok(Some(encoded)) = self.encoder.encode(&frame[..piece]) else { continue };
-            for peer in self.peers.iter_mut().filter(|peer| peer.listens && (all_wait || !peer.on_hold)) {
-                let packet = peer.packetizer.packetize(&encoded);
-                // A full link queue is counted by the link and shown as loss by the other side's report.
-                peer.link.send(packet);
+            for peer in &mut self.peers {
+                let Some(outlet) = &mut peer.outlet else { continue };
+                if peer.on_hold && !all_wait {
+                    outlet.packetizer.skip();
+                } else if outlet.listens {
+                    let packet = outlet.packetizer.packetize(&encoded);
+                    // A full link queue is counted by the link and shown as loss by the other side's report.
+                    outlet.link.send(packet);
+                }
             }
         }
         self.microphone = Some(microphone);
@@ -500,6 +546,11 @@ impl VoiceLoop {
         mixed
     }
 
+    fn tell_levels(&self) {
+        self.levels.set(self.mic_level.dbfs(), self.speaker_level.dbfs());
+        self.levels.set_voices(self.peers.iter().map(|peer| (MeterId(peer.key.0), peer.receiver.level().dbfs())));
+    }
+
     fn report(&mut self) {
         let now = Instant::now();
         if now < self.next_report {
@@ -513,7 +564,7 @@ impl VoiceLoop {
         let (mic_dbfs, speaker_dbfs) = (self.mic_level.dbfs(), self.speaker_level.dbfs());
         for peer in &mut self.peers {
             let stats = peer.receiver.statistics();
-            let red = peer.protection.red.depth() as u8;
+            let red = peer.outlet.as_ref().map_or(0, |outlet| outlet.protection.red.depth() as u8);
             let report = VoiceReport {
                 stats,
                 ptime_ms,

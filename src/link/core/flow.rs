@@ -11,7 +11,7 @@ use rtc::peer_connection::transport::{RTCDtlsTransportState, RTCIceCandidateInit
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
-use crate::base::{IncomingPacket, MediaTime, SeqNo};
+use crate::base::{IncomingPacket, MediaTime, PayloadKind, SeqNo};
 use crate::nat;
 
 use super::super::api::{FailReason, LinkEvent};
@@ -323,6 +323,17 @@ impl Core {
                 } else {
                     self.stats.messages_dropped += 1;
                 }
+            }
+            RTCMessage::DataChannelMessage(channel, message) if self.peer.is_carrier(channel) => {
+                self.audio.push_back(IncomingPacket {
+                    arrival,
+                    ssrc: 0,
+                    seq: SeqNo(0),
+                    media_time: MediaTime(0),
+                    marker: false,
+                    kind: PayloadKind::Carried,
+                    payload: message.data.freeze(),
+                });
             }
             // RTCP is the core's business; other channels do not exist.
             _ => {}

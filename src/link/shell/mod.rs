@@ -85,7 +85,8 @@ impl Link {
         let sockets = Sockets::open(&config).await?;
         let mut ssrc = [0; 4];
         getrandom::fill(&mut ssrc).map_err(|error| LinkError::Core(error.to_string()))?;
-        let core = Core::new(&config, sockets.addresses(), u32::from_ne_bytes(ssrc), Instant::now())?;
+        let ssrc = config.ssrc.unwrap_or(u32::from_ne_bytes(ssrc));
+        let core = Core::new(&config, sockets.addresses(), ssrc, Instant::now())?;
 
         let (commands, command_rx) = mpsc::channel(COMMAND_QUEUE);
         let (audio, audio_rx) = mpsc::channel(AUDIO_QUEUE);
@@ -173,7 +174,7 @@ impl Link {
 
     /// The number that this kind of payload has on this link: RED names that of Opus for each copy (RFC 2198 §3).
     pub fn payload_type(&self, kind: PayloadKind) -> Option<u8> {
-        let number = self.shared.payload_types[place_of(kind)].load(Ordering::Relaxed);
+        let number = self.shared.payload_types[place_of(kind)?].load(Ordering::Relaxed);
         (number != NOT_TAKEN).then_some(number)
     }
 
@@ -314,7 +315,9 @@ impl Task {
     fn publish_payload_kinds(&self) {
         for kind in [PayloadKind::Opus, PayloadKind::Red] {
             let number = self.core.payload_type(kind).unwrap_or(NOT_TAKEN);
-            self.shared.payload_types[place_of(kind)].store(number, Ordering::Relaxed);
+            if let Some(place) = place_of(kind) {
+                self.shared.payload_types[place].store(number, Ordering::Relaxed);
+            }
         }
     }
 
@@ -423,10 +426,12 @@ impl News {
     }
 }
 
-fn place_of(kind: PayloadKind) -> usize {
+/// `None` of what has no number, since it goes another way.
+fn place_of(kind: PayloadKind) -> Option<usize> {
     match kind {
-        PayloadKind::Opus => 0,
-        PayloadKind::Red => 1,
+        PayloadKind::Opus => Some(0),
+        PayloadKind::Red => Some(1),
+        PayloadKind::Carried => None,
     }
 }
 

@@ -10,7 +10,7 @@ use eframe::egui::{Context, IconData, Ui};
 use crate::base::{CallId, NodeId, Person};
 use crate::engine::{
     CallPhase, CallSide, Candidate, Check, CheckKind, Contact, EndReason, Engine, Finding, HistoryEntry, MediaPath,
-    Options, PeerStats, PersonSettings, Snapshot, SnapshotCall, Verdict,
+    MeterId, Options, PeerStats, PersonSettings, Snapshot, SnapshotCall, Verdict,
 };
 use crate::identity::Link;
 use crate::ui::app::{App, icon_texture};
@@ -134,6 +134,7 @@ pub fn past_calls(count: usize, with: impl Fn(usize) -> Person) -> Vec<HistoryEn
             started_unix_s: NOW - 3600 - call as i64 * 25_200,
             talked: Duration::from_secs(talked_s),
             reason,
+            members: Vec::new(),
         }
     };
     (0..count).map(entry).collect()
@@ -146,6 +147,8 @@ pub fn call_with(peer: Person, name: &str, side: CallSide, phase: CallPhase) -> 
         name: Some(name.into()),
         side,
         phase,
+        group: None,
+        meter: MeterId::default(),
         connected_at: None,
         path: None,
         stats: None,

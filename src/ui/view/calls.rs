@@ -119,6 +119,7 @@ pub(super) mod tests {
             started_unix_s,
             talked: Duration::from_secs(talked_s),
             reason,
+            members: Vec::new(),
         }
     }
 

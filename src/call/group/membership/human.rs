@@ -50,18 +50,32 @@ impl GroupCall {
     /// Adds `person` to the roster and rings them, or tells them over the link that we have already. They are
     /// [awaited](GroupEvent::NotComing).
     pub fn invite(&mut self, person: Person, name: Option<&str>, now: Instant) -> Result<(), AddRefused> {
+        self.invite_all(&[(person, name)], now)
+    }
+
+    /// The same with several, all of them or none: each of them is told of all.
+    pub fn invite_all(&mut self, people: &[(Person, Option<&str>)], now: Instant) -> Result<(), AddRefused> {
         if self.state != GroupState::In {
             return Err(AddRefused::NotAMember);
         }
-        let add = self.roster.add(&self.me, person, name, self.limits.members)?;
-        self.say_of_roster(vec![Entry::Add(add)]);
+        let mut roster = self.roster.clone();
+        let mut adds = Vec::new();
+        for (person, name) in people {
+            let add = Entry::Add(roster.add(&self.me, *person, *name, self.limits.members)?);
+            // What we have signed ourselves is not forged.
+            let _ = roster.merge(std::slice::from_ref(&add));
+            adds.push(add);
+        }
+        self.say_of_roster(adds);
         self.follow_roster(now);
-        self.awaited.insert(person, now + self.limits.invitation);
-        let hello = Body::Invite(self.hello(person));
-        if self.is_linked(person) {
-            self.send(person, GroupRoute::Link, hello);
-        } else {
-            self.ring_with(person, hello, now);
+        for (person, _) in people {
+            self.awaited.insert(*person, now + self.limits.invitation);
+            let hello = Body::Invite(self.hello(*person));
+            if self.is_linked(*person) {
+                self.send(*person, GroupRoute::Link, hello);
+            } else {
+                self.ring_with(*person, hello, now);
+            }
         }
         self.after(now);
         Ok(())

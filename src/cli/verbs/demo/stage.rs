@@ -201,6 +201,7 @@ fn options(home: PathBuf, network: NetworkOptions, audio: AudioOptions) -> Optio
         network,
         audio,
         remember: false,
+        group_limit: crate::engine::DEFAULT_GROUP_LIMIT,
     }
 }
 
