@@ -72,7 +72,7 @@ fn audio_flows_both_ways_with_its_arrival() {
 #[test]
 fn what_is_passed_on_for_others_goes_beside_our_own_voice_and_as_fast() {
     runtime().block_on(async {
-        let (mut offerer, mut answerer) = connected_pair().await;
+        let (offerer, mut answerer) = connected_pair().await;
         // The channel opens a moment after the connection.
         while !offerer.link.send(packet(0, PayloadKind::Carried)) || offerer.link.stats().await.unwrap().audio_sent == 0
         {

@@ -507,7 +507,7 @@ fn options(home: PathBuf, bootstrap: Vec<String>) -> Options {
         home,
         display_name: None,
         remember: false,
-        group_limit: twocans::engine::DEFAULT_GROUP_LIMIT,
+        group_limit: engine::DEFAULT_GROUP_LIMIT,
         online: true,
         callable: false,
         windowed: false,

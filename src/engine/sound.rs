@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::DeskInput;
 use super::voice_thread::{
-    EchoLine, Microphone, Outlet, Peer, PeerKey, Speaker, Transmit, VoiceCommand, VoiceNews, VoiceThread,
+    EchoLine, Encoders, Microphone, Outlet, Peer, PeerKey, Speaker, Transmit, VoiceCommand, VoiceNews, VoiceThread,
 };
 use super::{
     AudioOptions, Event, Failure, FailureKind, FrameLength, Levels, NoiseSuppression, Redundancy, Retry, Toggle, Volume,
@@ -21,9 +21,7 @@ use crate::audio::{
 };
 use crate::base::{SAMPLE_RATE_HZ, SeqNo};
 use crate::link::Link;
-use crate::voice::{
-    Apm, ApmSettings, Encoder, EncoderSettings, Noise, Protection, Ptime, Resampler, ResilienceSettings,
-};
+use crate::voice::{Apm, ApmSettings, EncoderSettings, Noise, Protection, Ptime, Resampler, ResilienceSettings};
 
 /// Tells the news of one [`Sound`] from those of an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +81,8 @@ impl Sound {
         surroundings: Surroundings,
     ) -> Result<Self, Failure> {
         let Surroundings { id, levels, news, desk, after, first_seq } = surroundings;
-        let encoder = Encoder::new(encoder_settings(options)).map_err(internal)?;
-        let voice = VoiceThread::spawn(encoder, levels, news).map_err(internal)?;
+        let encoders = Encoders::new(encoder_settings(options)).map_err(internal)?;
+        let voice = VoiceThread::spawn(encoders, levels, news).map_err(internal)?;
         voice.send(VoiceCommand::SetApm(Box::new(Apm::new(apm_settings(options)))));
         if options.echo {
             voice.send(VoiceCommand::Echo(Box::new(EchoLine::new())));

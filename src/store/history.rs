@@ -76,7 +76,7 @@ fn members_of(text: &str) -> Result<Vec<Member>, StoreError> {
 }
 
 /// The words of the command line's `ended` event; part of the file format.
-const fn word_of(reason: EndReason) -> &'static str {
+pub(super) const fn word_of(reason: EndReason) -> &'static str {
     match reason {
         EndReason::HangUp => "hangup",
         EndReason::RemoteHangUp => "remote_hangup",

@@ -367,7 +367,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let before = fs::read(&path).unwrap();
     let error = Store::open(&path).unwrap_err();
-    assert!(matches!(error, StoreError::TooNew { found: 999, known: 2 }), "{error}");
+    assert!(matches!(error, StoreError::TooNew { found: 999, known: 3 }), "{error}");
     assert!(error.to_string().contains("update twocans"));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
@@ -420,7 +420,7 @@ async fn a_file_of_version_1_keeps_everything() {
     schema::migrate(&mut old, &schema::MIGRATIONS[..1]).unwrap();
     contacts::add(&mut old, &link(1), Some("Anna")).unwrap();
     contacts::set_blocked(&mut old, person(2), true).unwrap();
-    let HistoryEntry { call, person: whom, name, outgoing, started_unix_s, talked, .. } = entry(3);
+    let HistoryEntry { call, person: whom, name, outgoing, started_unix_s, talked, reason, .. } = entry(3);
     old.execute(
         "INSERT INTO history (call, person, name, outgoing, started_unix_s, talked_ms, reason)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -431,7 +431,7 @@ async fn a_file_of_version_1_keeps_everything() {
             outgoing,
             started_unix_s,
             i64::try_from(talked.as_millis()).unwrap(),
-            "hangup",
+            history::word_of(reason),
         ),
     )
     .unwrap();

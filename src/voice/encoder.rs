@@ -201,6 +201,17 @@ impl Encoder {
         Ok(Some(EncodedFrame { number, media_time, samples, marker, payload: &self.packet[..len] }))
     }
 
+    /// Of the next sample that is taken.
+    pub fn position(&self) -> MediaTime {
+        self.media_time.add(SampleCount(self.collected as u32))
+    }
+
+    /// Begins a packet anew, whose first sample is of that time.
+    pub fn restart_at(&mut self, media_time: MediaTime) {
+        (self.media_time, self.spurt_starts) = (media_time, true);
+        self.begin_packet(SampleCount(0));
+    }
+
     /// Lets 10 ms pass without sending anything: the microphone is muted. What was collected is discarded, and the
     /// next packet opens a talk spurt.
     pub fn skip_frame(&mut self) {

@@ -50,6 +50,9 @@ pub const MAX_DISTANCE: usize = 8;
 /// ways knows it.
 pub struct Packetizer {
     first_seq: SeqNo,
+    last_seq: Option<SeqNo>,
+    /// Number of the next packet, whatever its encoder counts.
+    resumes_at: Option<SeqNo>,
     red: RedDistances,
     /// Payload type of Opus as negotiated, written into RED block headers.
     opus_payload_type: u8,
@@ -64,6 +67,8 @@ impl Packetizer {
     pub fn new(first_seq: SeqNo) -> Self {
         Self {
             first_seq,
+            last_seq: None,
+            resumes_at: None,
             red: RedDistances::NONE,
             opus_payload_type: DEFAULT_OPUS_PAYLOAD_TYPE,
             history: Box::new([Sent::EMPTY; MAX_DISTANCE]),
@@ -85,13 +90,22 @@ impl Packetizer {
             None => (PayloadKind::Opus, Bytes::copy_from_slice(frame.payload)),
         };
         self.remember(frame);
+        if let Some(seq) = self.resumes_at.take() {
+            self.first_seq = seq.add(frame.number.wrapping_neg());
+        }
         let seq = self.first_seq.add(frame.number);
+        self.last_seq = Some(seq);
         OutgoingPacket { seq, media_time: frame.media_time, marker: frame.marker, kind, payload }
     }
 
     /// A packet that does not go over this link, and is not missed there: the next one takes its number.
     pub fn skip(&mut self) {
         self.first_seq = self.first_seq.add(u16::MAX);
+    }
+
+    /// Packets of another encoder follow: numbers run on, and earlier packets are not repeated.
+    pub fn change_source(&mut self) {
+        (self.resumes_at, self.sent) = (self.last_seq.map(SeqNo::next), 0);
     }
 
     /// Writes a RED payload; returns its length.
@@ -167,6 +181,15 @@ mod tests {
         assert_eq!(links.each_mut().map(|link| link.packetize(&frame(1, &[1])).seq), [SeqNo(8); 2], "one joined late");
         links[0].skip();
         assert_eq!(links.each_mut().map(|link| link.packetize(&frame(3, &[1])).seq), [SeqNo(9), SeqNo(10)]);
+    }
+
+    #[test]
+    fn numbers_run_on_when_the_encoder_changes() {
+        let mut packetizer = Packetizer::new(SeqNo(7));
+        packetizer.packetize(&frame(5, &[1]));
+        packetizer.change_source();
+        let of_other = [900, 901].map(|number| packetizer.packetize(&frame(number, &[1])).seq);
+        assert_eq!(of_other, [SeqNo(13), SeqNo(14)]);
     }
 
     #[test]

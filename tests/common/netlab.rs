@@ -270,6 +270,15 @@ impl Lab {
         host
     }
 
+    /// Nothing passes between these public addresses, either way, until the guard is dropped.
+    pub fn sever(&self, one: Ipv4Addr, other: Ipv4Addr) -> Severed {
+        let (one, other) = (one.to_string(), other.to_string());
+        let rules = [[&one, &other], [&other, &one]]
+            .map(|[from, to]| ["FORWARD", "-s", from, "-d", to, "-j", "DROP"].map(str::to_owned));
+        rules.iter().for_each(|rule| self.core.mangle("-A", rule));
+        Severed { core: self.core.clone(), rules }
+    }
+
     /// Impairs the access link of a public machine or a site's router until the guard is dropped.
     pub fn impair(&mut self, machine: &str, way: Way, impairment: Impairment) -> Impaired {
         self.impairments += 1;
@@ -309,6 +318,20 @@ impl Lab {
         own.push(format!("route add 203.0.113.1 dev wan src {first}"));
         own.push(format!("route add default via 203.0.113.1 dev wan src {first}"));
         machine.ip(&own);
+    }
+}
+
+/// A way that is blocked. Dropping it opens it.
+pub struct Severed {
+    core: Netns,
+    rules: [[String; 7]; 2],
+}
+
+impl Drop for Severed {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.rules.iter().for_each(|rule| self.core.mangle("-D", rule));
+        }
     }
 }
 

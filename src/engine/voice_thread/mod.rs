@@ -7,6 +7,7 @@
 //! needed travels back, so that nothing is freed here either.
 
 mod echo;
+mod encoders;
 mod ends;
 mod played;
 
@@ -22,11 +23,12 @@ use crate::audio::Wake;
 use crate::base::{FRAME_SAMPLES, Frame, IncomingPacket, PayloadKind, SeqNo};
 use crate::link::Link;
 use crate::voice::{
-    Apm, Encoder, Fader, LevelMeter, Mixer, MutedTalk, Operation, Packetizer, Protection, Ptime, Receiver,
-    ReceiverStats, RedDistances, TalkGate, VoiceActivity,
+    Apm, EncodedFrame, Fader, LevelMeter, Mixer, MutedTalk, Operation, Packetizer, Protection, Receiver, ReceiverStats,
+    RedDistances, TalkGate, VoiceActivity,
 };
 
 pub(super) use self::echo::EchoLine;
+pub(super) use self::encoders::Encoders;
 pub(super) use self::ends::{Microphone, Speaker};
 
 /// Commands waiting for the thread; the engine sends a handful per call.
@@ -37,15 +39,11 @@ const PARK: Duration = Duration::from_millis(50);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// What is played at a time: 2 ms. Shorter steps leave less waiting in the speaker's ring.
 const PLAYOUT_STEP: usize = FRAME_SAMPLES / 5;
-/// Loss that deep redundancy is made for at least.
-const DRED_LOSS_PERCENT: u8 = 10;
 /// As our descriptions have it, for as long as the link does not say which it is.
 const OPUS_PAYLOAD_TYPE: u8 = 111;
 /// Most steps made in one go; an idle ring is refilled over several wake-ups rather than in one burst.
 const MAX_STEPS_PER_WAKE: usize = 60;
 
-/// Links beyond which packets are of 20 ms at least.
-const MAX_UNBUNDLED: usize = 6;
 /// More than ever take part.
 const MAX_PEERS: usize = 32;
 
@@ -76,6 +74,8 @@ pub(super) struct Outlet {
     link: Link,
     packetizer: Packetizer,
     protection: Protection,
+    /// Below the floor of what all others get.
+    is_poor: bool,
     /// False: nothing is sent; somebody passes it on, or there is nobody to hear it.
     pub listens: bool,
 }
@@ -83,7 +83,7 @@ pub(super) struct Outlet {
 impl Outlet {
     /// `first_seq` as [`Packetizer::new`]'s: the same for all.
     pub fn new(link: Link, first_seq: SeqNo, protection: Protection) -> Self {
-        Self { link, packetizer: Packetizer::new(first_seq), protection, listens: true }
+        Self { link, packetizer: Packetizer::new(first_seq), protection, is_poor: false, listens: true }
     }
 }
 
@@ -204,11 +204,11 @@ pub(super) struct VoiceThread {
 
 impl VoiceThread {
     /// `levels` follow what is heard and said.
-    pub fn spawn(encoder: Encoder, levels: Arc<Levels>, news: mpsc::Sender<VoiceNews>) -> std::io::Result<Self> {
+    pub fn spawn(encoders: Encoders, levels: Arc<Levels>, news: mpsc::Sender<VoiceNews>) -> std::io::Result<Self> {
         let (commands, queue) = sync_channel(COMMAND_QUEUE);
         let thread = std::thread::Builder::new().name("voice".into()).spawn(move || {
             raise_priority();
-            VoiceLoop::new(encoder, levels, queue, news).run();
+            VoiceLoop::new(encoders, levels, queue, news).run();
         })?;
         let wake = Wake::thread(thread.thread().clone());
         Ok(Self { commands: Some(commands), thread: Some(thread), wake })
@@ -243,7 +243,9 @@ struct VoiceLoop {
     queue: CommandReceiver<VoiceCommand>,
     news: mpsc::Sender<VoiceNews>,
     apm: Box<Apm>,
-    encoder: Encoder,
+    encoders: Encoders,
+    /// Of all outlets; kept so that nothing is allocated.
+    paths: Vec<Protection>,
     mixer: Mixer,
     microphone: Option<Box<Microphone>>,
     speaker: Option<Box<Speaker>>,
@@ -265,7 +267,7 @@ struct VoiceLoop {
 
 impl VoiceLoop {
     fn new(
-        encoder: Encoder,
+        encoders: Encoders,
         levels: Arc<Levels>,
         queue: CommandReceiver<VoiceCommand>,
         news: mpsc::Sender<VoiceNews>,
@@ -274,7 +276,8 @@ impl VoiceLoop {
             queue,
             news,
             apm: Box::default(),
-            encoder,
+            encoders,
+            paths: Vec::with_capacity(MAX_PEERS),
             mixer: Mixer::new(),
             microphone: None,
             speaker: None,
@@ -392,33 +395,20 @@ impl VoiceLoop {
         self.peers.iter_mut().find(|peer| peer.key == key).map(Box::as_mut)
     }
 
-    /// One encoder serves all peers: it does what the one with the worst path needs. Copies are each link's own.
+    /// What is encoded follows the paths of those who listen; copies are each link's own.
     fn follow_protection(&mut self) {
-        let mut settings = *self.encoder.settings();
-        let of_peers = || self.peers.iter().filter_map(|peer| Some(peer.outlet.as_ref()?.protection));
-        if let Some(bitrate_bps) = of_peers().map(|protection| protection.bitrate_bps).min() {
-            settings.bitrate_bps = bitrate_bps;
-        }
-        if let Some(ptime) = of_peers().map(|protection| protection.ptime).max() {
-            // Headers are half of what goes out, and go out to everybody.
-            let least = if of_peers().count() > MAX_UNBUNDLED { Ptime::Ms20 } else { Ptime::Ms5 };
-            settings.ptime = ptime.max(least);
-        }
-        settings.expected_loss_percent = of_peers().map(|protection| protection.fec_for_percent).max().unwrap_or(0);
-        settings.fec = settings.expected_loss_percent > 0;
-        if settings.dred_ms > 0 {
-            // libopus adds none where no loss is expected.
-            settings.expected_loss_percent = settings.expected_loss_percent.max(DRED_LOSS_PERCENT);
-        }
-        if let Err(why) = self.encoder.apply(&settings) {
-            tracing::debug!(%why, "the encoder keeps its settings");
-        }
-        for Outlet { link, packetizer, protection, .. } in
-            self.peers.iter_mut().filter_map(|it| it.outlet.as_deref_mut())
-        {
+        self.paths.clear();
+        self.paths.extend(self.peers.iter().filter_map(|peer| Some(peer.outlet.as_ref()?.protection)));
+        self.encoders.follow(&self.paths);
+        for outlet in self.peers.iter_mut().filter_map(|peer| peer.outlet.as_deref_mut()) {
+            let Outlet { link, packetizer, protection, .. } = outlet;
             let red = if link.accepts(PayloadKind::Red) { protection.red } else { RedDistances::NONE };
             let opus = link.payload_type(PayloadKind::Opus).unwrap_or(OPUS_PAYLOAD_TYPE);
             packetizer.set_red(red, opus);
+            let is_poor = self.encoders.is_poor(&outlet.protection);
+            if std::mem::replace(&mut outlet.is_poor, is_poor) != is_poor {
+                outlet.packetizer.change_source();
+            }
         }
     }
 
@@ -444,7 +434,7 @@ impl VoiceLoop {
         loop {
             // Processing, detector and gate work on whole frames.
             let whole = !self.apm.is_off() || self.transmit != Transmit::Always || self.muted;
-            let piece = if whole { FRAME_SAMPLES } else { self.encoder.piece().0 as usize };
+            let piece = if whole { FRAME_SAMPLES } else { self.encoders.main().piece().0 as usize };
             if !microphone.next_samples(&mut frame[..piece]) {
                 break;
             }
@@ -465,16 +455,11 @@ impl VoiceLoop {
                 continue;
             }
             // Encoding fails only on a broken encoder state; the next frame starts anew.
-            let Ok(Some(encoded)) = self.encoder.encode(&frame[..piece]) else { continue };
-            for peer in &mut self.peers {
-                let Some(outlet) = &mut peer.outlet else { continue };
-                if peer.on_hold && !all_wait {
-                    outlet.packetizer.skip();
-                } else if outlet.listens {
-                    let packet = outlet.packetizer.packetize(&encoded);
-                    // A full link queue is counted by the link and shown as loss by the other side's report.
-                    outlet.link.send(packet);
-                }
+            if let Ok(Some(encoded)) = self.encoders.main().encode(&frame[..piece]) {
+                send(&mut self.peers, false, &encoded, all_wait);
+            }
+            if let Some(Ok(Some(encoded))) = self.encoders.poor().map(|poor| poor.encode(&frame[..piece])) {
+                send(&mut self.peers, true, &encoded, all_wait);
             }
         }
         self.microphone = Some(microphone);
@@ -557,8 +542,8 @@ impl VoiceLoop {
             return;
         }
         self.next_report = now + REPORT_EVERY;
-        let lookahead_ms = self.encoder.lookahead().as_ms();
-        let settings = self.encoder.settings();
+        let lookahead_ms = self.encoders.main().lookahead().as_ms();
+        let settings = *self.encoders.main().settings();
         let (ptime_ms, fec, dred_ms) = (settings.ptime.ms(), settings.fec, settings.dred_ms);
         let speaker_delay_ms = self.speaker.as_ref().map_or(0.0, |speaker| speaker.delay_ms());
         let (mic_dbfs, speaker_dbfs) = (self.mic_level.dbfs(), self.speaker_level.dbfs());
@@ -578,6 +563,21 @@ impl VoiceLoop {
             };
             // The engine reads a report a second; one that does not fit is superseded by the next.
             let _ = self.news.try_send(VoiceNews::Report { key: peer.key, report });
+        }
+    }
+}
+
+/// To those who get this encoder's packets.
+#[expect(clippy::vec_box, reason = "as `VoiceLoop::peers`")]
+fn send(peers: &mut Vec<Box<Peer>>, poor: bool, encoded: &EncodedFrame<'_>, all_wait: bool) {
+    for peer in peers {
+        let Some(outlet) = peer.outlet.as_mut().filter(|outlet| outlet.is_poor == poor) else { continue };
+        if peer.on_hold && !all_wait {
+            outlet.packetizer.skip();
+        } else if outlet.listens {
+            let packet = outlet.packetizer.packetize(encoded);
+            // A full link queue is counted by the link and shown as loss by the other side's report.
+            outlet.link.send(packet);
         }
     }
 }

@@ -129,6 +129,7 @@ pub struct JitterBuffer {
     /// Playout is so late that it must get faster at once.
     hurry: bool,
     noise_floor: f32,
+    noise: playout::Noise,
     counters: Counters,
 }
 
@@ -178,6 +179,7 @@ impl JitterBuffer {
             impatience: 0,
             hurry: false,
             noise_floor: playout::INITIAL_NOISE_FLOOR,
+            noise: playout::Noise::new(),
             counters: Counters::default(),
         })
     }

@@ -27,6 +27,48 @@ pub(super) enum Phase {
     },
 }
 
+/// Comfort noise that was made and not played yet.
+#[derive(Debug)]
+pub(super) struct Noise {
+    samples: Box<[f32; FRAME_SAMPLES]>,
+    left: usize,
+    /// In a row, of which nothing could be heard.
+    inaudible_frames: u32,
+}
+
+/// Mean square of −90 dBFS, half a step of 16 bits.
+const INAUDIBLE: f32 = 1e-9;
+/// So many frames of it in a row, and the pause is silent to its end: there is nothing to carry on.
+const PATIENT_FRAMES: u32 = 5;
+
+impl Noise {
+    pub fn new() -> Self {
+        Self { samples: Box::new([0.0; FRAME_SAMPLES]), left: 0, inaudible_frames: 0 }
+    }
+
+    fn made(&mut self) {
+        self.left = FRAME_SAMPLES;
+        let inaudible = mean_square(&self.samples[..]) < INAUDIBLE;
+        self.inaudible_frames = if inaudible { self.inaudible_frames + 1 } else { 0 };
+    }
+
+    fn is_inaudible(&self) -> bool {
+        self.inaudible_frames >= PATIENT_FRAMES
+    }
+
+    fn take(&mut self, wanted: usize) -> &[f32] {
+        let from = FRAME_SAMPLES - self.left;
+        let taken = wanted.min(self.left);
+        self.left -= taken;
+        &self.samples[from..from + taken]
+    }
+
+    /// A packet has come.
+    fn forget(&mut self) {
+        (self.left, self.inaudible_frames) = (0, 0);
+    }
+}
+
 impl JitterBuffer {
     /// Makes at least one more sample ready, about `wanted`.
     pub(super) fn produce(&mut self, wanted: usize) -> Operation {
@@ -65,12 +107,19 @@ impl JitterBuffer {
             self.push_silence(wanted);
             return Operation::Silence;
         }
-        // Between the packets that refresh it, the decoder carries its comfort noise on by itself.
-        let samples = wanted.next_multiple_of(MIN_STEP_SAMPLES);
-        match self.decoder.comfort_noise(&mut self.pcm[..samples]) {
-            Ok(samples) => self.sync.push(&self.pcm[..samples]),
-            Err(_) => self.push_silence(wanted),
-        };
+        // Between the packets that refresh it, the decoder carries its comfort noise on by itself, for which it works as
+        // long as for 10 ms whatever it is asked for.
+        if self.noise.left == 0 && !self.noise.is_inaudible() {
+            match self.decoder.comfort_noise(&mut self.noise.samples[..]) {
+                Ok(FRAME_SAMPLES) => self.noise.made(),
+                Ok(_) | Err(_) => self.noise.forget(),
+            }
+        }
+        if self.noise.left == 0 {
+            self.push_silence(wanted);
+        } else {
+            self.sync.push(self.noise.take(wanted));
+        }
         Operation::ComfortNoise
     }
 
@@ -124,6 +173,7 @@ impl JitterBuffer {
         self.cursor = packet.end();
         self.phase = Phase::Playing;
         self.concealed_run = 0;
+        self.noise.forget();
         let dtx = packet.payload.len() <= MAX_DTX_BYTES;
         self.last_decoded = LastDecoded { seq: packet.seq.or(self.last_decoded.seq.map(|seq| seq + 1)), dtx };
         let fresh = &self.pcm[overlap..samples];

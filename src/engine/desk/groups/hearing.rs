@@ -111,7 +111,8 @@ impl Desk {
                     sent_kbps: live.sent_bps / 1000.0,
                 }));
             }
-            let resources = group.strain.judge(&paths, usage.cpu, now);
+            let others = group.machine.size() - 1;
+            let resources = group.strain.judge(&paths, others, usage.cpu, now);
             group.machine.set_resources(resources, now);
         }
     }

@@ -23,8 +23,8 @@ pub struct Path {
 /// A link in trouble.
 const LOSS: f32 = 0.08;
 const QUEUE_MS: f32 = 80.0;
-/// With fewer links nothing is won by being carried.
-const LEAST_LINKS: usize = 3;
+/// With fewer others nothing is won by being carried.
+const LEAST_OTHERS: usize = 3;
 /// Trouble lasts so long before it is believed: a burst passes.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// First time for which we let ourselves be carried; doubled each time that it was too short.
@@ -42,10 +42,11 @@ pub struct Strain {
 }
 
 impl Strain {
-    /// What we have to spare. `cpu`: of this process, % of a core.
-    pub fn judge(&mut self, paths: &[Path], cpu: Option<f32>, now: Instant) -> Resources {
+    /// What we have to spare. `paths`: of the links that are up, to some of `others`: where the uplink is full, further
+    /// ones do not even come about. `cpu`: of this process, % of a core.
+    pub fn judge(&mut self, paths: &[Path], others: usize, cpu: Option<f32>, now: Instant) -> Resources {
         let troubled = paths.iter().filter(|path| path.fraction_lost > LOSS || path.queue_ms > QUEUE_MS).count();
-        let uplink = paths.len() >= LEAST_LINKS && troubled * 2 > paths.len();
+        let uplink = others >= LEAST_OTHERS && troubled * 2 > paths.len();
         self.trouble_since = uplink.then(|| self.trouble_since.unwrap_or(now));
         let lasts = self.trouble_since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
         let is_weak = self.weak_until.is_some_and(|until| now < until);
@@ -77,11 +78,11 @@ mod tests {
         let (mut strain, start) = (Strain::default(), Instant::now());
         let at = |ms| start + Duration::from_millis(ms);
         for ms in (0..4000).step_by(400) {
-            let resources = strain.judge(&[BAD, GOOD, GOOD, GOOD], Some(30.0), at(ms));
+            let resources = strain.judge(&[BAD, GOOD, GOOD, GOOD], 4, Some(30.0), at(ms));
             assert_eq!((resources.weak, resources.spare_kbps, resources.cpu_free), (false, 0, 70));
         }
         let weak: Vec<bool> =
-            (4000..7000).step_by(400).map(|ms| strain.judge(&[BAD, BAD, BAD, GOOD], None, at(ms)).weak).collect();
+            (4000..7000).step_by(400).map(|ms| strain.judge(&[BAD, BAD, BAD, GOOD], 4, None, at(ms)).weak).collect();
         assert_eq!(weak, [false, false, false, false, true, true, true, true]);
     }
 
@@ -93,7 +94,7 @@ mod tests {
         for second in 0..600 {
             let now = start + Duration::from_secs(second);
             let carried = since.is_some();
-            let weak = strain.judge(&[if carried { GOOD } else { BAD }; 5], None, now).weak;
+            let weak = strain.judge(&[if carried { GOOD } else { BAD }; 5], 5, None, now).weak;
             if weak != carried {
                 weak_seconds.extend(since.map(|then| second - then));
                 since = weak.then_some(second);
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn what_flows_without_trouble_is_offered_once_more() {
         let mut strain = Strain::default();
-        assert_eq!(strain.judge(&[], None, Instant::now()).spare_kbps, 256);
-        assert_eq!(strain.judge(&[GOOD; 9], None, Instant::now()).spare_kbps, 450);
+        assert_eq!(strain.judge(&[], 0, None, Instant::now()).spare_kbps, 256);
+        assert_eq!(strain.judge(&[GOOD; 9], 9, None, Instant::now()).spare_kbps, 450);
     }
 }
