@@ -108,6 +108,7 @@ impl Desk {
                 paths.extend(live.heard_by_peer.map(|heard| LinkPath {
                     fraction_lost: heard.fraction_lost,
                     queue_ms: heard.queue_ms,
+                    rtt_ms: live.link_stats.rtt.map_or(0.0, |rtt| rtt.as_secs_f32() * 1e3),
                     sent_kbps: live.sent_bps / 1000.0,
                 }));
             }

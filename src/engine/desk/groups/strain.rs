@@ -16,6 +16,8 @@ pub struct Path {
     pub fraction_lost: f32,
     /// Packets wait on the way.
     pub queue_ms: f32,
+    /// Over the link and back; 0 while not known.
+    pub rtt_ms: f32,
     /// What we send on it.
     pub sent_kbps: f32,
 }
@@ -23,6 +25,8 @@ pub struct Path {
 /// A link in trouble.
 const LOSS: f32 = 0.08;
 const QUEUE_MS: f32 = 80.0;
+/// A queue that was full from the beginning is seen by nothing but this: hardly two places are so far apart.
+const RTT_MS: f32 = 400.0;
 /// With fewer others nothing is won by being carried.
 const LEAST_OTHERS: usize = 3;
 /// Trouble lasts so long before it is believed: a burst passes.
@@ -33,6 +37,12 @@ const LONGEST_REST: Duration = Duration::from_secs(960);
 /// Streams of others that are carried at most, and those that are offered at any rate while there is no trouble.
 const SLOTS: u8 = 12;
 const LEAST_OFFER: u16 = 4;
+
+impl Path {
+    fn is_troubled(&self) -> bool {
+        self.fraction_lost > LOSS || self.queue_ms > QUEUE_MS || self.rtt_ms > RTT_MS
+    }
+}
 
 #[derive(Debug, Default)]
 pub struct Strain {
@@ -45,7 +55,7 @@ impl Strain {
     /// What we have to spare. `paths`: of the links that are up, to some of `others`: where the uplink is full, further
     /// ones do not even come about. `cpu`: of this process, % of a core.
     pub fn judge(&mut self, paths: &[Path], others: usize, cpu: Option<f32>, now: Instant) -> Resources {
-        let troubled = paths.iter().filter(|path| path.fraction_lost > LOSS || path.queue_ms > QUEUE_MS).count();
+        let troubled = paths.iter().filter(|path| path.is_troubled()).count();
         let uplink = others >= LEAST_OTHERS && troubled * 2 > paths.len();
         self.trouble_since = uplink.then(|| self.trouble_since.unwrap_or(now));
         let lasts = self.trouble_since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
@@ -58,7 +68,8 @@ impl Strain {
         let flows: f32 = paths.iter().map(|path| path.sent_kbps).sum();
         let offer = (flows as u16).max(LEAST_OFFER * STREAM_KBPS);
         Resources {
-            spare_kbps: if troubled > 0 || weak { 0 } else { offer },
+            // One troubled path is its other end's affair, who may need help.
+            spare_kbps: if troubled * 2 > paths.len() || weak { 0 } else { offer },
             cpu_free: (100.0 - cpu.unwrap_or(0.0)).clamp(0.0, 100.0) as u8,
             slots: SLOTS,
             weak,
@@ -70,8 +81,8 @@ impl Strain {
 mod tests {
     use super::*;
 
-    const GOOD: Path = Path { fraction_lost: 0.0, queue_ms: 5.0, sent_kbps: 50.0 };
-    const BAD: Path = Path { fraction_lost: 0.3, queue_ms: 300.0, sent_kbps: 50.0 };
+    const GOOD: Path = Path { fraction_lost: 0.0, queue_ms: 5.0, rtt_ms: 50.0, sent_kbps: 50.0 };
+    const BAD: Path = Path { fraction_lost: 0.3, queue_ms: 300.0, rtt_ms: 350.0, sent_kbps: 50.0 };
 
     #[test]
     fn one_bad_path_is_no_narrow_uplink_and_most_of_them_are() {
@@ -79,7 +90,7 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         for ms in (0..4000).step_by(400) {
             let resources = strain.judge(&[BAD, GOOD, GOOD, GOOD], 4, Some(30.0), at(ms));
-            assert_eq!((resources.weak, resources.spare_kbps, resources.cpu_free), (false, 0, 70));
+            assert_eq!((resources.weak, resources.spare_kbps, resources.cpu_free), (false, 256, 70));
         }
         let weak: Vec<bool> =
             (4000..7000).step_by(400).map(|ms| strain.judge(&[BAD, BAD, BAD, GOOD], 4, None, at(ms)).weak).collect();
