@@ -31,7 +31,7 @@ pub struct Session<'a> {
 }
 
 enum Turn {
-    Event(Stamped),
+    Event(Box<Stamped>),
     Key(Key),
     Interrupt,
     Deadline,
@@ -199,7 +199,7 @@ impl<'a> Session<'a> {
 
     async fn turn(&mut self, deadline: Option<Instant>) -> Turn {
         if let Some(stamped) = self.passed.pop_front() {
-            return Turn::Event(stamped);
+            return Turn::Event(Box::new(stamped));
         }
         let ticks = self.out.ticks();
         let due = async {
@@ -226,7 +226,7 @@ impl<'a> Session<'a> {
             },
             stamped = self.events.recv() => match stamped {
                 Some(Stamped { event: Event::Stopped, .. }) | None => Turn::Stopped,
-                Some(stamped) => Turn::Event(stamped),
+                Some(stamped) => Turn::Event(Box::new(stamped)),
             },
             () = due => Turn::Deadline,
             () = sleep(TICK), if ticks => Turn::Tick,

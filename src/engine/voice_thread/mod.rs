@@ -568,8 +568,7 @@ impl VoiceLoop {
 }
 
 /// To those who get this encoder's packets.
-#[expect(clippy::vec_box, reason = "as `VoiceLoop::peers`")]
-fn send(peers: &mut Vec<Box<Peer>>, poor: bool, encoded: &EncodedFrame<'_>, all_wait: bool) {
+fn send(peers: &mut [Box<Peer>], poor: bool, encoded: &EncodedFrame<'_>, all_wait: bool) {
     for peer in peers {
         let Some(outlet) = peer.outlet.as_mut().filter(|outlet| outlet.is_poor == poor) else { continue };
         if peer.on_hold && !all_wait {
