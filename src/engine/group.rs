@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Broken, CallPhase, PeerStats};
 use crate::base::{CallId, EndReason, GroupId, Person};
-use crate::call::group::{LeftReason, Path, Presence};
+use crate::call::group::{GroupLimits, LeftReason, Path, Presence};
 use crate::identity::Link;
 
 /// What can be wished of group calls.
@@ -142,6 +142,13 @@ pub struct UnfinishedGroup {
     pub members: Vec<(Person, Option<String>)>,
     /// Unix time, seconds.
     pub last_seen_unix_s: i64,
+}
+
+impl GroupCommand {
+    /// Most people that a group call takes, ourselves counted, before there is one that [says so](SnapshotGroup::limit).
+    pub fn most_people() -> usize {
+        GroupLimits::default().members
+    }
 }
 
 impl SnapshotGroup {

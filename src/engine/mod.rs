@@ -29,11 +29,11 @@ pub mod whom;
 
 pub use crate::audio::{AudioRole, DeviceInfo, SinkSpec, SourceSpec};
 pub use crate::base::EndReason;
-pub use crate::call::group::{LeftReason, Path as HearingPath, Presence, TicketRefused};
+pub use crate::call::group::{LeftReason, Path as HearingPath, Presence, Ticket as JoinLink, TicketRefused};
 pub use crate::identity::{Passphrase, PassphraseError};
 pub use crate::link::TurnServer;
 pub use crate::nat::{Filtering, MappedPort, Mapping, MappingLifetime, MappingProtocol, NatKind, NatReport, Seen};
-pub use crate::store::{Contact, HistoryEntry, PersonSettings, Route, Volume};
+pub use crate::store::{Contact, HistoryEntry, Member as PastMember, PersonSettings, Route, Volume};
 pub use api::{
     Broken, CallPhase, CallSide, Candidate, Command, CommandId, CommandKind, CommandResult, Event, Failure,
     FailureKind, LookupReport, MediaPath, NetTotals, NodeTotals, PeerStats, Reply, Retry, Snapshot, SnapshotCall,
