@@ -14,18 +14,19 @@ use qrcode::{Color, QrCode};
 
 use super::After;
 use super::desktop::{self, Desktop};
+use super::groups::Groups;
 use super::meters::MeterWatch;
 use super::picture::Reading;
 use super::restore::Opening;
-use super::screens::{self, BackupForm, Drafts, Welcome};
+use super::screens::{self, BackupForm, Drafts, InviteForm, Welcome};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
-use super::view::{Clock, Entry, Examination, Past, People, Row, Trends};
+use super::view::{Clock, Entry, Examination, Notes, Past, People, Row, Talk, TalkId, Talks};
 use super::words::{self, Language};
-use crate::base::{CallId, Person};
+use crate::base::{GroupId, Person};
 use crate::engine::name_of_nameless;
 use crate::engine::{
-    CallPhase, CallSide, CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events, Failure,
-    FailureKind, HistoryEntry, Levels, NetworkChoice, Passphrase, Reply, Snapshot, SnapshotCall, TransmitMode,
+    CommandId, CommandKind, CommandResult, DeviceInfo, EndReason, Engine, Event, Events, Failure, FailureKind,
+    GroupCommand, HistoryEntry, Levels, NetworkChoice, Passphrase, Reply, Snapshot, Stamped, TransmitMode,
 };
 use crate::identity::Link;
 
@@ -61,6 +62,8 @@ pub enum Sheet {
     Add { link: Link, name: String },
     Rename { person: Person, name: String },
     Remove { person: Person, name: String },
+    Invite(InviteForm),
+    RemoveFromCall { group: GroupId, person: Person, name: String },
     Backup(BackupForm),
     Restore(BackupForm),
 }
@@ -78,6 +81,7 @@ pub struct Notice {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Offer {
     CallAgain(Link),
+    InviteAgain(GroupId, Link),
     Unmute,
     OpenSettings,
 }
@@ -85,6 +89,11 @@ pub enum Offer {
 impl Notice {
     fn trouble(text: String) -> Self {
         Self { text, worry: true, offer: None }
+    }
+
+    /// Something to know, and nothing to do.
+    pub fn calm(text: String) -> Self {
+        Self { text, worry: false, offer: None }
     }
 
     /// What the engine says of a failure.
@@ -131,11 +140,8 @@ pub struct App {
     /// As last listed.
     pub devices: Vec<DeviceInfo>,
     pub notice: Option<Notice>,
-    /// The running call and whom it is with: when it has ended, the snapshot knows no more.
-    partner: Option<(CallId, String)>,
-    /// Of the running call; shown until it ends.
-    pub safety_words: String,
-    pub trends: Trends,
+    pub notes: Notes,
+    pub groups: Groups,
     talk_key_down: bool,
     /// While there is something to measure.
     meters: Option<MeterWatch>,
@@ -188,9 +194,8 @@ impl App {
             examination: Examination::default(),
             devices: Vec::new(),
             notice: None,
-            partner: None,
-            safety_words: String::new(),
-            trends: Trends::default(),
+            notes: Notes::default(),
+            groups: Groups::default(),
             talk_key_down: false,
             meters: None,
             is_dressed: false,
@@ -202,8 +207,12 @@ impl App {
             reading: None,
             exporting: None,
         };
-        app.send(CommandKind::ListHistory { limit: HISTORY });
+        app.list_history();
         app
+    }
+
+    pub fn list_history(&mut self) {
+        self.send(CommandKind::ListHistory { limit: HISTORY });
     }
 
     /// Never blocks; a wish that the engine cannot take now is told.
@@ -400,12 +409,6 @@ impl App {
         self.send(CommandKind::Dial { to, ring_timeout: RING_TIMEOUT });
     }
 
-    pub fn answer(&mut self, call: &SnapshotCall) {
-        self.send(CommandKind::Answer { call: call.call });
-        self.choose(call.peer);
-        self.at_call = true;
-    }
-
     pub fn examine(&mut self) {
         if self.examination.running.is_none()
             && let Some(id) = self.send(CommandKind::Diagnose { mapping_lifetime: None })
@@ -434,25 +437,29 @@ impl App {
         self.qr.as_ref().map(|(_, texture)| texture.clone())
     }
 
-    fn heard(&mut self, ctx: &Context, event: &Event) {
+    fn heard(&mut self, ctx: &Context, stamped: &Stamped) {
+        let event = &stamped.event;
+        if stamped.group.is_some() && !matches!(event, Event::Group { .. }) {
+            return self.heard_of_part(event);
+        }
         match event {
             Event::Incoming { .. } => {
                 self.notice = None;
             }
             Event::RingFailed { why, .. } => self.desktop.is_silent(why),
-            Event::LinkOpened { link } => desktop::open_link(self, ctx, link),
+            Event::LinkOpened { link } => desktop::open_link(self, ctx, &link.to_string()),
             Event::ShowRequested => self.desktop.show(ctx),
-            Event::Connected { .. } => {
-                self.trends = Trends::default();
-            }
-            Event::Stats(stats) => self.trends.add(stats),
-            Event::SafetyWords { words, .. } => self.safety_words = words.join("  "),
+            Event::Connected { call, .. } => self.connected(*call),
+            Event::Stats(stats) => self.notes.of(stats.call).trends.add(stats),
+            Event::SafetyWords { call, words } => self.notes.of(*call).safety_words = words.join("  "),
+            Event::Replaced { call, .. } => drop(self.notes.end(*call)),
             Event::Ended { call, peer, reason, cause, talked, .. } => {
-                self.safety_words.clear();
-                self.at_call = false;
-                self.send(CommandKind::ListHistory { limit: HISTORY });
+                self.call_is_over(*call);
+                self.list_history();
                 let now = self.engine.snapshot();
-                let partner = self.partner.take_if(|(known, _)| known == call).map(|(_, name)| name);
+                // Another call goes on.
+                self.at_call &= Talks::of(&now).current.is_some_and(|talk| talk.id() != TalkId::Call(*call));
+                let partner = self.notes.end(*call).map(|note| note.name).filter(|name| !name.is_empty());
                 let row = peer.and_then(|peer| self.row_of(&now, peer));
                 let name = partner.or_else(|| row.as_ref().map(|row| row.name.clone()));
                 let name = name.unwrap_or_else(|| name_of_nameless(peer.as_ref()));
@@ -462,8 +469,12 @@ impl App {
                 let offer = if *reason == EndReason::Device { Some(Offer::OpenSettings) } else { again };
                 self.notice = Some(Notice { text: text + &cause, worry, offer });
             }
+            Event::Group { group, event } => {
+                let now = self.engine.snapshot();
+                self.heard_of_group(&now, *group, event);
+            }
             Event::Checked(check) => self.examination.found(check),
-            Event::CommandFinished { id, result } => self.finished(*id, result),
+            Event::CommandFinished { id, result } => self.finished(ctx, *id, result),
             Event::TalkingWhileMuted { .. } => {
                 let text = words::TALKING_WHILE_MUTED.into();
                 self.notice = Some(Notice { text, worry: true, offer: Some(Offer::Unmute) });
@@ -472,12 +483,32 @@ impl App {
                 self.notice.take_if(|notice| notice.offer == Some(Offer::Unmute));
             }
             Event::Failed(failure) => self.notice = Some(Notice::failure(failure)),
+            Event::Lagged { .. } => {
+                let now = self.engine.snapshot();
+                self.notes.tidy(&now);
+            }
             Event::Stopped => desktop::quit(ctx),
             _ => {}
         }
     }
 
-    fn finished(&mut self, id: CommandId, result: &CommandResult) {
+    /// Of a call that is a part of a group call, of which it is the group that ends, rings and fails.
+    fn heard_of_part(&mut self, event: &Event) {
+        match event {
+            Event::SafetyWords { call, words } => self.notes.of(*call).safety_words = words.join("  "),
+            Event::Replaced { call, .. } | Event::Ended { call, .. } => drop(self.notes.end(*call)),
+            Event::TalkingWhileMuted { .. } => {
+                let text = words::TALKING_WHILE_MUTED.into();
+                self.notice = Some(Notice { text, worry: true, offer: Some(Offer::Unmute) });
+            }
+            Event::Muted { by_peer: false, .. } => {
+                self.notice.take_if(|notice| notice.offer == Some(Offer::Unmute));
+            }
+            _ => {}
+        }
+    }
+
+    fn finished(&mut self, ctx: &Context, id: CommandId, result: &CommandResult) {
         if self.examination.running == Some(id) {
             let diagnosis = match result {
                 Ok(Reply::Diagnosis(diagnosis)) => Some(&**diagnosis),
@@ -493,13 +524,10 @@ impl App {
                     known.online = Some(found.found);
                 }
             }
-            Ok(_) if self.exporting == Some(id) => {
-                let text = words::BACKUP_MADE.into();
-                self.notice = Some(Notice { text, worry: false, offer: None });
-            }
-            Ok(_) => {}
+            Ok(_) if self.exporting == Some(id) => self.notice = Some(Notice::calm(words::BACKUP_MADE.into())),
+            Ok(reply) => self.link_made(ctx, id, reply),
             Err(failure) => {
-                self.at_call = false;
+                self.at_call &= Talks::of(&self.engine.snapshot()).current.is_some();
                 self.notice = Some(Notice::failure(failure));
             }
         }
@@ -509,12 +537,13 @@ impl App {
     pub fn accept(&mut self, offer: Offer) {
         match offer {
             Offer::CallAgain(link) => self.dial(link),
+            Offer::InviteAgain(group, person) => drop(self.group(GroupCommand::Invite { group, person })),
             Offer::Unmute => drop(self.send(CommandKind::SetMuted { muted: false })),
             Offer::OpenSettings => self.open(Section::Settings),
         }
     }
 
-    fn keys(&mut self, ctx: &Context, now: &Snapshot, call: Option<&SnapshotCall>) {
+    fn keys(&mut self, ctx: &Context, now: &Snapshot, talks: &Talks<'_>) {
         let pressed = |modifiers: Modifiers, key: Key| ctx.input_mut(|input| input.consume_key(modifiers, key));
         // The longer combinations first: a shorter one would take them.
         if pressed(Modifiers::COMMAND | Modifiers::SHIFT, Key::M) {
@@ -537,22 +566,30 @@ impl App {
                 self.open(section);
             }
         }
-        self.talk_key(ctx, now, call);
-        let Some(call) = call else { return };
-        if call.connected_at.is_some() && pressed(Modifiers::COMMAND, Key::H) {
-            self.send(CommandKind::SetHeld { call: call.call, held: !call.held });
+        self.talk_key(ctx, now, talks.current.is_some());
+        if let Some(talk) = talks.rings
+            && pressed(Modifiers::COMMAND, Key::Enter)
+        {
+            self.take(talk);
         }
-        if rings(call) && pressed(Modifiers::COMMAND, Key::Enter) {
-            self.answer(call);
+        // Whoever rings is refused by the same keys as whoever talks is left.
+        let Some(talk) = talks.current.or(talks.rings) else { return };
+        if talk.connected_at().is_some() {
+            if pressed(Modifiers::COMMAND, Key::H) {
+                self.send(talk.id().set_held(!talk.is_held()));
+            }
+            if pressed(Modifiers::COMMAND, Key::I) {
+                self.sheet = InviteForm::to(&talk).map(Sheet::Invite);
+            }
         }
         if pressed(Modifiers::COMMAND | Modifiers::SHIFT, Key::E) {
-            self.send(CommandKind::HangUp { call: call.call, reason: EndReason::HangUp });
+            self.send(talk.id().leave());
         }
     }
 
     /// Space, unless somebody types.
-    fn talk_key(&mut self, ctx: &Context, now: &Snapshot, call: Option<&SnapshotCall>) {
-        let waits = call.is_some() && now.audio.transmit == TransmitMode::OnKey && !ctx.egui_wants_keyboard_input();
+    fn talk_key(&mut self, ctx: &Context, now: &Snapshot, talking: bool) {
+        let waits = talking && now.audio.transmit == TransmitMode::OnKey && !ctx.egui_wants_keyboard_input();
         let down = waits && ctx.input(|input| input.focused && input.key_down(Key::Space));
         if down != self.talk_key_down {
             self.talk_key_down = down;
@@ -560,21 +597,20 @@ impl App {
         }
     }
 
-    fn panels(&mut self, ui: &mut Ui, now: &Snapshot, call: Option<&SnapshotCall>) {
+    fn panels(&mut self, ui: &mut Ui, now: &Snapshot, talks: &Talks<'_>) {
         let palette = palette(ui.ctx());
         let at = super::now();
         let wide = ui.available_width() >= WIDE;
         let rail = Frame::new().fill(palette.rail).inner_margin(Margin::symmetric(10, 14));
         let panel = Panel::left("rail").exact_size(64.0).resizable(false).show_separator_line(false).frame(rail);
         panel.show(ui, |ui| screens::rail(self, ui, now));
-        let talk = call.filter(|call| !rings(call));
-        let at_call = talk.filter(|_| self.at_call);
+        let at_call = talks.current.filter(|_| self.at_call);
         let list_alone = !wide && at_call.is_none() && self.section == Section::People && self.chosen.is_none();
         if wide {
             let frame = Frame::new().fill(palette.surface);
             let panel =
                 Panel::left("people").default_size(self.desktop.list_width()).size_range(240.0..=380.0).frame(frame);
-            panel.show(ui, |ui| screens::people(self, ui, now, call, at));
+            panel.show(ui, |ui| screens::people(self, ui, now, talks, at));
             // egui lets the keyboard go to the panel's edge, and has no name for it.
             if let Some(edge) = ui.ctx().read_response(Id::new("people").with("__resize")) {
                 edge.widget_info(|| WidgetInfo::labeled(WidgetType::ResizeHandle, true, words::LIST_WIDTH.text()));
@@ -583,14 +619,14 @@ impl App {
         // The window is cleared to the canvas: software renderers need not paint it twice.
         let fill = if list_alone { palette.surface } else { Color32::TRANSPARENT };
         CentralPanel::default().frame(Frame::new().fill(fill)).show(ui, |ui| {
-            if let Some(call) = at_call {
-                return screens::call(self, ui, now, call, at);
-            }
-            if let Some(call) = talk {
-                screens::return_to_call(self, ui, call, at);
+            screens::beside(self, ui, now, talks, at);
+            match at_call {
+                Some(Talk::Call(call)) => return screens::call(self, ui, now, call, at),
+                Some(Talk::Group(group)) => return screens::group(self, ui, now, group, at),
+                None => {}
             }
             match (self.section, self.chosen) {
-                (Section::People, _) if list_alone => screens::people(self, ui, now, call, at),
+                (Section::People, _) if list_alone => screens::people(self, ui, now, talks, at),
                 (Section::People, Some(person)) => screens::conversation(self, ui, now, person, !wide),
                 (Section::People, None) | (Section::You, _) => screens::you(self, ui, now),
                 (Section::Network, _) => screens::network(self, ui),
@@ -603,11 +639,11 @@ impl App {
 impl eframe::App for App {
     /// Runs also while the window is hidden, so that a call is noticed then.
     fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
-        if let Some(call) = running(&self.engine.snapshot()) {
-            self.partner = Some((call.call, call.peer_name()));
-        }
+        let now = self.engine.snapshot();
+        self.notes.look(&now);
+        self.look_at_groups(&now);
         while let Some(stamped) = self.events.try_recv() {
-            self.heard(ctx, &stamped.event);
+            self.heard(ctx, &stamped);
         }
         desktop::attend(self, ctx);
     }
@@ -635,23 +671,24 @@ impl eframe::App for App {
 impl App {
     /// All that is on screen.
     pub fn frame(&mut self, ui: &mut Ui, now: &Snapshot) {
-        let call = running(now);
+        let talks = Talks::of(now);
         let ctx = ui.ctx().clone();
         // What a screen reader calls the window.
         ctx.accesskit_node_builder(egui::accesskit_root_id(), |window| window.set_label(words::TITLE.text()));
-        self.keys(&ctx, now, call);
+        self.keys(&ctx, now, &talks);
         self.look_at_pictures(&ctx);
-        if self.welcome.is_some() && call.is_none() {
+        if self.welcome.is_some() && talks.current.is_none() {
             screens::welcome(self, ui, now);
         } else {
-            self.panels(ui, now, call);
+            self.panels(ui, now, &talks);
         }
         screens::sheet(self, &ctx, now);
-        if let Some(call) = call.filter(|call| rings(call)) {
-            screens::incoming(self, &ctx, call);
+        // Who rings during a call is announced beside it.
+        if let Some(talk) = talks.rings.filter(|_| talks.current.is_none()) {
+            screens::incoming(self, &ctx, now, talk);
         }
-        if let Some(since) = call.and_then(|call| call.connected_at) {
-            ctx.request_repaint_after(until_next_second(super::now().saturating_duration_since(since)));
+        if let Some(second) = talks.next_second(super::now()) {
+            ctx.request_repaint_after(second);
         }
     }
 }
@@ -661,19 +698,6 @@ pub fn icon_texture(ctx: &Context, icon: &egui::IconData) -> TextureHandle {
     let size = [icon.width as usize, icon.height as usize];
     let image = ColorImage::from_rgba_unmultiplied(size, &icon.rgba);
     ctx.load_texture("icon", image, TextureOptions::LINEAR.with_mipmap_mode(Some(TextureFilter::Linear)))
-}
-
-fn running(now: &Snapshot) -> Option<&SnapshotCall> {
-    now.calls.iter().find(|call| call.phase != CallPhase::Ended)
-}
-
-/// Somebody waits for our answer.
-fn rings(call: &SnapshotCall) -> bool {
-    call.side == CallSide::Callee && matches!(call.phase, CallPhase::Dialing | CallPhase::Ringing)
-}
-
-fn until_next_second(talked: Duration) -> Duration {
-    Duration::from_secs(1) - Duration::from_nanos(u64::from(talked.subsec_nanos()))
 }
 
 /// One pixel per module. A bare link in upper case fits the compact alphanumeric mode (ISO/IEC 18004 §7.4.4), and

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use eframe::egui::Context;
 
-use crate::engine::Engine;
+use super::view::loudness_class;
+use crate::engine::{Engine, Levels, Snapshot};
 
 /// Meters move so often at most.
 const EVERY: Duration = Duration::from_millis(50);
@@ -47,11 +48,10 @@ impl Drop for MeterWatch {
 }
 
 fn look(shared: &Shared, ctx: &Context, engine: &Engine) {
-    let mut shown = (f32::NAN, f32::NAN);
+    let mut shown = Vec::new();
     while !shared.over.load(Ordering::Relaxed) {
         std::thread::park_timeout(EVERY);
-        let levels = engine.levels();
-        let now = (steps(levels.mic_dbfs()), steps(levels.speaker_dbfs()));
+        let now = what_moves(&engine.snapshot(), engine.levels());
         if now != shown && shared.painted.swap(false, Ordering::Relaxed) {
             shown = now;
             ctx.request_repaint();
@@ -59,6 +59,20 @@ fn look(shared: &Shared, ctx: &Context, engine: &Engine) {
     }
 }
 
-fn steps(dbfs: f32) -> f32 {
-    (dbfs.max(-60.0) / STEP_DB).round()
+/// What meters and borders are painted from; as long as it is the same, they are.
+fn what_moves(now: &Snapshot, levels: &Levels) -> Vec<i16> {
+    let groups = now.groups.iter().filter(|group| group.connected_at.is_some() && !group.held);
+    let voices = groups.flat_map(|group| group.members.iter().filter_map(|member| member.meter));
+    let mut seen: Vec<i16> = voices.map(|meter| loudness_class(levels.voice_dbfs(meter))).collect();
+    let alone = now.calls.iter().any(|call| call.group.is_none() && call.connected_at.is_some() && !call.held);
+    if alone || now.trial.is_some() {
+        seen.extend([steps(levels.mic_dbfs()), steps(levels.speaker_dbfs())]);
+    } else {
+        seen.push(loudness_class(levels.mic_dbfs()));
+    }
+    seen
+}
+
+fn steps(dbfs: f32) -> i16 {
+    (dbfs.max(-60.0) / STEP_DB).round() as i16
 }

@@ -5,6 +5,7 @@
 
 mod app;
 mod desktop;
+mod groups;
 mod meters;
 mod picture;
 mod restore;
@@ -123,7 +124,7 @@ fn show(
         desktop.start(cc, &icon);
         let mut app = App::new(ctx, engine, events, &icon, desktop, after);
         if let Some(link) = link {
-            desktop::open_link(&mut app, ctx, &link);
+            desktop::open_link(&mut app, ctx, &link.to_string());
         }
         let _ = window.set(ctx.clone());
         close_on_interrupt(ctx.clone());

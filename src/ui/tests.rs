@@ -2,6 +2,7 @@
 //! programs read of them; and what a long list costs. `UPDATE_SNAPSHOTS=1 cargo test --lib ui::tests` paints the
 //! pictures anew: look at them before they are committed.
 
+mod group;
 pub mod stage;
 
 use std::collections::BTreeMap;
@@ -31,21 +32,30 @@ impl Gallery {
         Self(egui_kittest::SnapshotResults::new())
     }
 
-    /// A picture in each theme and width. Rounding differs a little between processors.
+    /// A picture in each theme and width.
     fn show(&mut self, name: &str, scene: impl Fn(&mut Stage)) {
-        let options = SnapshotOptions::new().threshold(1.0).failed_pixel_count_threshold(60);
-        for (theme, called) in [(Theme::Dark, "dark"), (Theme::Light, "light")] {
-            for (width, size) in SIZES {
-                let mut harness = staged(theme, size.into(), &scene);
-                every_widget_has_a_name(&harness, name);
-                self.0.add(harness.try_snapshot_options(format!("{name}-{called}-{width}"), &options));
-            }
+        for theme in [Theme::Dark, Theme::Light] {
+            SIZES.map(|(width, _)| width).map(|width| self.show_in(theme, width, name, &scene));
         }
+    }
+
+    /// One picture: what is put together from parts that are shown elsewhere needs no more.
+    fn show_in(&mut self, theme: Theme, width: &str, name: &str, scene: impl Fn(&mut Stage)) {
+        let called = if theme == Theme::Dark { "dark" } else { "light" };
+        let size = SIZES.into_iter().find(|(known, _)| *known == width).map(|(_, size)| size).expect("a known width");
+        let mut harness = staged(theme, size.into(), &scene);
+        every_widget_has_a_name(&harness, name);
+        self.0.add(harness.try_snapshot_options(format!("{name}-{called}-{width}"), &tolerance()));
     }
 
     fn close(self) {
         self.0.unwrap();
     }
+}
+
+/// Rounding differs a little between processors.
+fn tolerance() -> SnapshotOptions {
+    SnapshotOptions::new().threshold(1.0).failed_pixel_count_threshold(60)
 }
 
 fn staged(theme: Theme, size: Vec2, scene: impl Fn(&mut Stage)) -> Harness<'static, Stage> {
@@ -149,10 +159,10 @@ fn a_call_in_each_phase() {
             stage.now.calls = vec![call];
             stage.app().chosen = Some(bob());
             stage.app().at_call = true;
-            stage.app().safety_words = "exist  private  north  puzzle  cycle  north  attack  float".into();
-            for second in 0..40 {
-                stage.app().trends.add(&stats(second));
-            }
+            let call = stage.now.calls[0].call;
+            let note = stage.app().notes.of(call);
+            note.safety_words = "exist  private  north  puzzle  cycle  north  attack  float".into();
+            (0..40).for_each(|second| note.trends.add(&stats(second)));
         });
     };
     scene("call-ringing", &|call| {
@@ -211,7 +221,7 @@ fn every_language_fits() {
             stage.app().at_call = true;
         });
         harness.run_steps(2);
-        let controls: Vec<_> = [words::MUTE, words::DEAFEN, words::HOLD, words::HANG_UP]
+        let controls: Vec<_> = [words::MUTE, words::DEAFEN, words::HOLD, words::ADD_PEOPLE, words::HANG_UP]
             .map(|word| harness.get_by_label(word.text()).rect())
             .into();
         words::speak(words::Language::English);

@@ -120,21 +120,38 @@ pub fn icon_button(ui: &mut Ui, icon: Icon, name: impl AsRef<str>, size: f32) ->
     response.on_hover_text(name)
 }
 
-/// A round control of a call with its name below.
-pub fn call_control(ui: &mut Ui, icon: Icon, name: impl AsRef<str>, kind: Kind) -> Response {
+/// A row of `count` controls in the middle, as wide as there is room for each. The last is set `apart` from the others
+/// where there is room for that, too: `add` gets the width of each, and the room before the last.
+pub fn control_row(ui: &mut Ui, count: usize, apart: bool, add: impl FnOnce(&mut Ui, f32, f32)) {
+    ui.horizontal(|ui| {
+        let (count, room) = (count as f32, ui.available_width());
+        let roomy = room >= count * 80.0 + count * space::S + space::XL;
+        let apart = if apart && roomy { space::XL } else { 0.0 };
+        ui.spacing_mut().item_spacing.x = if roomy { space::S } else { 0.0 };
+        let control = if roomy { 80.0 } else { (room / count).min(80.0) };
+        let gaps = if apart > 0.0 { count } else { count - 1.0 };
+        let width = count * control + gaps * ui.spacing().item_spacing.x + apart;
+        ui.add_space(((room - width) / 2.0).max(0.0));
+        add(ui, control, apart);
+    });
+}
+
+/// A round control of a call with its name below, in so much width.
+pub fn call_control(ui: &mut Ui, icon: Icon, name: impl AsRef<str>, kind: Kind, width: f32) -> Response {
     const SIZE: f32 = 52.0;
     let name = name.as_ref();
     let column = Layout::top_down(Align::Center);
-    ui.allocate_ui_with_layout(vec2(80.0, 78.0), column, |ui| {
+    ui.allocate_ui_with_layout(vec2(width, 78.0), column, |ui| {
         ui.spacing_mut().item_spacing.y = 6.0;
         let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click());
         response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, ui.is_enabled(), name));
         let ink = ground(ui, rect, &response, kind, SIZE / 2.0);
         paint_icon(ui.painter(), rect.center(), icon, 23.0, ink);
         // Painted rather than a label: assistive programs would read the name twice.
-        let (below, _) = ui.allocate_exact_size(vec2(80.0, 16.0), Sense::hover());
+        let (below, _) = ui.allocate_exact_size(vec2(width, 16.0), Sense::hover());
         let colour = palette(ui.ctx()).text2;
-        ui.painter().text(below.center(), Align2::CENTER_CENTER, name, Type::Caption.font(), colour);
+        let name = cut(ui, name, Type::Caption, colour, width);
+        ui.painter().galley(below.center() - name.size() / 2.0, name, colour);
         response
     })
     .inner
@@ -142,10 +159,21 @@ pub fn call_control(ui: &mut Ui, icon: Icon, name: impl AsRef<str>, kind: Kind) 
 
 /// A short fact on a coloured ground.
 pub fn pill(ui: &mut Ui, icon: Option<Icon>, text: impl AsRef<str>, ink: Color32, fill: Color32) -> Response {
+    pill_within(ui, icon, text, ink, fill, f32::INFINITY)
+}
+
+/// A pill that is no wider: its text is cut.
+pub fn pill_within(
+    ui: &mut Ui,
+    icon: Option<Icon>,
+    text: impl AsRef<str>,
+    ink: Color32,
+    fill: Color32,
+    width: f32,
+) -> Response {
     let text = text.as_ref();
-    let shown = shown(ui.ctx(), text).into_owned();
-    let words = ui.painter().layout_no_wrap(shown, Type::Caption.font(), ink);
     let indent = if icon.is_some() { 17.0 } else { 0.0 };
+    let words = cut(ui, text, Type::Caption, ink, width - 18.0 - indent);
     let (rect, response) = ui.allocate_exact_size(vec2(words.size().x + 18.0 + indent, 24.0), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, text));
     ui.painter().rect_filled(rect, 12.0, fill);

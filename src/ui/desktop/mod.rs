@@ -33,9 +33,8 @@ use self::raise::{Raise, Step};
 use self::scene::Scene;
 use self::services::Services;
 use super::app::{App, Section};
-use crate::base::Person;
+use super::groups::link_of;
 use crate::engine::{CommandKind, Engine, Snapshot};
-use crate::identity::Link;
 
 pub use services::{Service, Status, Wish};
 pub use talk_key::Combination;
@@ -234,13 +233,13 @@ pub fn attend(app: &mut App, ctx: &Context) {
     }
 }
 
-/// A link was opened on the desktop. Whoever it leads to is shown, ready to be called or added, and not called: a page in
-/// a browser may have opened it.
-pub fn open_link(app: &mut App, ctx: &Context, link: &Link) {
+/// A link to a person or to a group call was opened on the desktop. Whoever it leads to is shown, ready to be called,
+/// added or joined, and nothing is done yet: a page in a browser may have opened it.
+pub fn open_link(app: &mut App, ctx: &Context, link: &str) {
     app.desktop.show(ctx);
     app.sheet = None;
     app.choose(None);
-    app.search = link.to_string();
+    link.clone_into(&mut app.search);
     app.focus_search = true;
 }
 
@@ -267,11 +266,6 @@ fn is_quitting(ctx: &Context) -> bool {
 
 fn quitting() -> Id {
     Id::new("quitting")
-}
-
-fn link_of(now: &Snapshot, person: Person) -> Link {
-    let contact = now.contacts.iter().find(|contact| contact.person == person);
-    contact.map_or_else(|| Link { person, name: None, hints: Vec::new() }, |contact| contact.link.clone())
 }
 
 /// The first snapshot that knows the profile; an empty one where that takes too long.

@@ -13,8 +13,9 @@ use zbus::zvariant::Value;
 
 use super::scene::{Caller, Scene};
 use super::services::{Outbox, Service, Window, Wish};
-use crate::base::{CallId, Person};
-use crate::engine::{CommandKind, EndReason, Engine, Event, name_of_nameless};
+use crate::base::Person;
+use crate::engine::{EndReason, Engine, Event, GroupEvent, LeftReason, Stamped, name_of_nameless};
+use crate::ui::view::TalkId;
 use crate::ui::words;
 
 /// As long as the D-Bus libraries of others wait; a server may have to be started first.
@@ -81,7 +82,7 @@ pub async fn serve(mut engine: Engine, mut window: watch::Receiver<Window>, outb
         tokio::select! {
             alive = engine.changed() => if !alive { break },
             event = events.recv() => match event {
-                Some(stamped) => if let Some(is) = notices.heard(&stamped.event, focused).await {
+                Some(stamped) => if let Some(is) = notices.heard(&stamped, focused).await {
                     say(is);
                 },
                 None => break,
@@ -104,18 +105,18 @@ async fn connect(bus: &zbus::Connection) -> zbus::Result<(NotificationsProxy<'st
 struct Notices {
     server: NotificationsProxy<'static>,
     /// Which call's notification is shown; without a number where that did not work.
-    ringing: Option<(CallId, Option<u32>)>,
+    ringing: Option<(TalkId, Option<u32>)>,
     /// Newest last.
     missed: VecDeque<(u32, Person)>,
     /// Who rang last, until that call is over.
-    rang: Option<(CallId, Person, String)>,
+    rang: Option<(TalkId, Person, String)>,
 }
 
 impl Notices {
     /// Shows who rings while the window is not in front, and nobody else. What became of it, if something was shown.
     async fn follow(&mut self, scene: &Scene, focused: bool) -> Option<Service> {
         let wanted = scene.rings.as_ref().filter(|_| !focused);
-        if self.ringing.map(|(call, _)| call) == wanted.map(|caller| caller.call) {
+        if self.ringing.map(|(talk, _)| talk) == wanted.map(|caller| caller.talk) {
             return None;
         }
         if let Some((_, Some(id))) = self.ringing.take() {
@@ -123,52 +124,70 @@ impl Notices {
         }
         let caller = wanted?;
         let (id, is) = told(self.ring(caller).await);
-        self.ringing = Some((caller.call, id));
+        self.ringing = Some((caller.talk, id));
         Some(is)
     }
 
     /// Notices who rings and that it was in vain.
-    async fn heard(&mut self, event: &Event, focused: bool) -> Option<Service> {
-        match event {
-            Event::Incoming { call, from, name, .. } => {
-                let name = name.clone().unwrap_or_else(|| name_of_nameless(Some(from)));
-                self.rang = Some((*call, *from, name));
+    async fn heard(&mut self, stamped: &Stamped, focused: bool) -> Option<Service> {
+        match (&stamped.event, stamped.group) {
+            (Event::Group { group, event: GroupEvent::Invited { by, name, .. } }, _) => {
+                self.rings(TalkId::Group(*group), *by, name.as_deref());
                 None
             }
-            Event::Ended { call, reason, .. } => {
-                let (_, person, name) = self.rang.take_if(|(rang, ..)| rang == call)?;
+            (Event::Group { group, event: GroupEvent::Ended { reason, .. } }, _) => {
+                self.is_over(TalkId::Group(*group), *reason == LeftReason::NoAnswer, focused).await
+            }
+            // The calls of a group ring and end by themselves, and nobody is to be told.
+            (_, Some(_)) => None,
+            (Event::Incoming { call, from, name, .. }, None) => {
+                self.rings(TalkId::Call(*call), *from, name.as_deref());
+                None
+            }
+            (Event::Ended { call, reason, .. }, None) => {
                 let in_vain = matches!(reason, EndReason::NoAnswer | EndReason::Cancelled);
-                if !in_vain || focused {
-                    return None;
-                }
-                let (id, is) = told(self.missed(&name).await);
-                if let Some(id) = id {
-                    self.missed.push_back((id, person));
-                    if self.missed.len() > MISSED {
-                        self.missed.pop_front();
-                    }
-                }
-                Some(is)
+                self.is_over(TalkId::Call(*call), in_vain, focused).await
             }
             _ => None,
         }
     }
 
+    fn rings(&mut self, talk: TalkId, person: Person, name: Option<&str>) {
+        let name = name.map_or_else(|| name_of_nameless(Some(&person)), str::to_owned);
+        self.rang = Some((talk, person, name));
+    }
+
+    async fn is_over(&mut self, talk: TalkId, in_vain: bool, focused: bool) -> Option<Service> {
+        let (_, person, name) = self.rang.take_if(|(rang, ..)| *rang == talk)?;
+        if !in_vain || focused {
+            return None;
+        }
+        let (id, is) = told(self.missed(talk, &name).await);
+        if let Some(id) = id {
+            self.missed.push_back((id, person));
+            if self.missed.len() > MISSED {
+                self.missed.pop_front();
+            }
+        }
+        Some(is)
+    }
+
     fn act(&mut self, id: u32, action: &str, engine: &Engine, outbox: &Outbox) {
-        let ringing = self.ringing.filter(|(_, shown)| *shown == Some(id)).map(|(call, _)| call);
+        let ringing = self.ringing.filter(|(_, shown)| *shown == Some(id)).map(|(talk, _)| talk);
         let missed = self.missed.iter().find(|(shown, _)| *shown == id).map(|(_, person)| *person);
         // Every program's actions are told to all.
         if ringing.is_none() && missed.is_none() {
             return;
         }
         match (action, ringing, missed) {
-            (ANSWER, Some(call), _) => {
-                let person = self.rang.as_ref().filter(|(rang, ..)| *rang == call).map(|(_, person, _)| *person);
+            (ANSWER, Some(talk), _) => {
+                let rang = self.rang.as_ref().filter(|(rang, ..)| *rang == talk && matches!(talk, TalkId::Call(_)));
+                let person = rang.map(|(_, person, _)| *person);
                 // What is refused now has just ended by itself.
-                let _ = engine.send(CommandKind::Answer { call });
+                let _ = engine.send(talk.take());
                 outbox.wish(Wish::ShowCall(person));
             }
-            (DECLINE, Some(call), _) => drop(engine.send(CommandKind::Decline { call })),
+            (DECLINE, Some(talk), _) => drop(engine.send(talk.refuse())),
             (CALL_BACK, _, Some(person)) => outbox.wish(Wish::CallBack(person)),
             (CLICK, ..) => outbox.wish(Wish::Show),
             (..) => {}
@@ -176,17 +195,26 @@ impl Notices {
     }
 
     async fn ring(&self, caller: &Caller) -> Result<u32, String> {
-        let body = if caller.known { words::calls_you } else { words::stranger_calls_you };
-        let actions = [ANSWER, &words::ANSWER, DECLINE, &words::DECLINE, CLICK, &words::OPEN];
+        let (title, body, yes) = match (caller.talk, caller.known) {
+            (TalkId::Call(_), true) => (words::INCOMING, words::calls_you as fn(&str) -> String, words::ANSWER),
+            (TalkId::Call(_), false) => (words::INCOMING, words::stranger_calls_you as _, words::ANSWER),
+            (TalkId::Group(_), true) => (words::GROUP_CALL, words::invites_you as _, words::JOIN),
+            (TalkId::Group(_), false) => (words::GROUP_CALL, words::stranger_invites_you as _, words::JOIN),
+        };
+        let actions = [ANSWER, &yes, DECLINE, &words::DECLINE, CLICK, &words::OPEN];
         // Critical ones stay until they are taken back.
         let hints = hints("call.incoming", 2);
-        self.show(&words::INCOMING, body, &caller.name, &actions, hints, 0).await
+        self.show(&title, body, &caller.name, &actions, hints, 0).await
     }
 
-    async fn missed(&self, name: &str) -> Result<u32, String> {
+    async fn missed(&self, talk: TalkId, name: &str) -> Result<u32, String> {
+        let title = match talk {
+            TalkId::Call(_) => words::MISSED,
+            TalkId::Group(_) => words::PAST_GROUP_MISSED,
+        };
         let actions = [CALL_BACK, &words::CALL_BACK, CLICK, &words::OPEN];
         let hints = hints("call.unanswered", 1);
-        self.show(&words::MISSED, words::from, name, &actions, hints, -1).await
+        self.show(&title, words::from, name, &actions, hints, -1).await
     }
 
     /// The name belongs into the body: what a summary may look like differs between servers.

@@ -6,9 +6,10 @@ use ksni::{Category, MenuItem, OfflineReason, ToolTip, Tray, TrayMethods};
 use tokio::sync::watch;
 
 use super::picture::pictures;
-use super::scene::Scene;
+use super::scene::{Caller, Scene};
 use super::services::{Outbox, Service, Window, Wish};
-use crate::engine::{CommandKind, EndReason, Engine};
+use crate::engine::{CommandKind, Engine};
+use crate::ui::view::TalkId;
 use crate::ui::words;
 
 /// The dot on the icon. It has to be seen on dark and light panels.
@@ -79,7 +80,8 @@ impl Item {
     /// In words, for whoever cannot tell the dots apart.
     fn state(&self) -> String {
         match &self.scene {
-            Scene { rings: Some(caller), .. } => words::calls_you(&caller.name),
+            Scene { rings: Some(Caller { talk: TalkId::Call(_), name, .. }), .. } => words::calls_you(name),
+            Scene { rings: Some(Caller { talk: TalkId::Group(_), name, .. }), .. } => words::invites_you(name),
             Scene { talks: Some(_), muted: true, .. } => words::TRAY_MUTED.into(),
             Scene { talks: Some(_), .. } => words::TRAY_IN_CALL.into(),
             Scene { callable: true, .. } => words::TRAY_CALLABLE.into(),
@@ -138,19 +140,26 @@ impl Tray for Item {
         let state = StandardItem { label: label(&self.state()), enabled: false, ..StandardItem::default() };
         let mut menu = vec![state.into(), item(words::OPEN, |tray| tray.outbox.wish(Wish::Show)), MenuItem::Separator];
         if let Some(caller) = &self.scene.rings {
-            let (call, person) = (caller.call, caller.person);
-            menu.push(item(words::ANSWER, move |tray| {
-                tray.tell(CommandKind::Answer { call });
+            let talk = caller.talk;
+            let (yes, person) = match talk {
+                TalkId::Call(_) => (words::ANSWER, caller.person),
+                TalkId::Group(_) => (words::JOIN, None),
+            };
+            menu.push(item(yes, move |tray| {
+                tray.tell(talk.take());
                 tray.outbox.wish(Wish::ShowCall(person));
             }));
-            menu.push(item(words::DECLINE, move |tray| tray.tell(CommandKind::Decline { call })));
+            menu.push(item(words::DECLINE, move |tray| tray.tell(talk.refuse())));
         }
         let muted = self.scene.muted;
         let mute = if muted { words::UNMUTE } else { words::MUTE };
         menu.push(item(mute, move |tray| tray.tell(CommandKind::SetMuted { muted: !muted })));
-        if let Some(call) = self.scene.talks {
-            let hang_up = CommandKind::HangUp { call, reason: EndReason::HangUp };
-            menu.push(item(words::HANG_UP, move |tray| tray.tell(hang_up.clone())));
+        if let Some(talk) = self.scene.talks {
+            let word = match talk {
+                TalkId::Call(_) => words::HANG_UP,
+                TalkId::Group(_) => words::LEAVE,
+            };
+            menu.push(item(word, move |tray| tray.tell(talk.leave())));
         }
         menu.push(MenuItem::Separator);
         menu.push(item(words::QUIT, |tray| tray.outbox.wish(Wish::Quit)));

@@ -6,14 +6,16 @@ use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, RichText, Sense, 
 use lucide_icons::Icon;
 
 use super::conversation::notice;
+use super::group::InviteForm;
 use super::quality::quality;
 
 use crate::base::Person;
 use crate::engine::{CallPhase, CommandKind, EndReason, Levels, Snapshot, SnapshotCall, Volume};
-use crate::ui::app::App;
+use crate::ui::app::{App, Sheet};
 use crate::ui::theme::{Type, palette, space};
+use crate::ui::view::Talk;
 use crate::ui::widgets::{
-    Kind, button, call_control, icon_button, label, meter, paint_avatar, paint_icon, pill, timer,
+    Kind, button, call_control, control_row, icon_button, label, meter, paint_avatar, paint_icon, pill, timer,
 };
 use crate::ui::words;
 
@@ -36,25 +38,6 @@ pub fn call(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at:
     }
     notice(app, ui);
     ui.with_layout(Layout::top_down(Align::Center), |ui| portrait(app, ui, now, call, at));
-}
-
-/// A call goes on behind what is looked at.
-pub fn return_to_call(app: &mut App, ui: &mut Ui, call: &SnapshotCall, at: Instant) {
-    let palette = palette(ui.ctx());
-    let frame = Frame::new().fill(palette.success_weak).inner_margin(Margin::symmetric(20, 6));
-    Panel::top("running call").resizable(false).show_separator_line(false).frame(frame).show(ui, |ui| {
-        let row = vec2(ui.available_width(), 36.0);
-        ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
-            if button(ui, Some(Icon::PhoneCall), words::RETURN, Kind::Success).clicked() {
-                app.choose(call.peer);
-                app.at_call = true;
-            }
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                let text = format!("{} · {}", call.peer_name(), words::in_call(call, at));
-                ui.add(Label::new(RichText::new(text).font(Type::Strong.font()).color(palette.success)).truncate());
-            });
-        });
-    });
 }
 
 fn facts(app: &mut App, ui: &mut Ui, call: &SnapshotCall) {
@@ -124,10 +107,11 @@ fn portrait(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at:
             volume(app, ui, now, person);
         }
     }
-    if !app.safety_words.is_empty() {
+    let safety_words = app.notes.get(call.call).map(|note| note.safety_words.clone()).unwrap_or_default();
+    if !safety_words.is_empty() {
         ui.add_space(space::L);
         label(ui, words::SAFETY_WORDS, Type::Caption, palette.text3);
-        let words = RichText::new(&app.safety_words).font(Type::Small.font()).color(palette.text2);
+        let words = RichText::new(&safety_words).font(Type::Small.font()).color(palette.text2);
         ui.add(Label::new(words).wrap().halign(Align::Center));
         if let Some(person) = call.peer {
             verification(app, ui, now, person);
@@ -187,35 +171,47 @@ fn meters(ui: &mut Ui, muted: bool, levels: &Levels) {
 
 fn controls(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall) {
     let talking = call.connected_at.is_some();
-    let count = if talking { 4.0 } else { 1.0 };
+    // An endpoint that is not ours knows no group calls.
+    let to_group = InviteForm::to(&Talk::Call(call)).filter(|_| talking);
+    let count = if talking { 4 + usize::from(to_group.is_some()) } else { 1 };
     ui.add_space(space::M);
-    ui.horizontal(|ui| {
-        // Hang up is set apart, where there is room.
-        let apart = if talking && ui.available_width() > 420.0 { space::XL } else { 0.0 };
-        ui.spacing_mut().item_spacing.x = if apart > 0.0 { space::S } else { 0.0 };
-        let width = count * 80.0 + (count - 1.0) * ui.spacing().item_spacing.x + apart;
-        ui.add_space(((ui.available_width() - width) / 2.0).max(0.0));
+    control_row(ui, count, talking, |ui, width, apart| {
         if talking {
-            let (icon, name, kind) =
-                if now.muted { (Icon::MicOff, words::UNMUTE, Kind::On) } else { (Icon::Mic, words::MUTE, Kind::Soft) };
-            if call_control(ui, icon, name, kind).clicked() {
-                app.send(CommandKind::SetMuted { muted: !now.muted });
-            }
-            let (name, kind) = if now.deafened { (words::UNDEAFEN, Kind::On) } else { (words::DEAFEN, Kind::Soft) };
-            if call_control(ui, Icon::Volume2, name, kind).clicked() {
-                app.send(CommandKind::SetDeafened { deafened: !now.deafened });
-            }
-            let (icon, name, kind) =
-                if call.held { (Icon::Play, words::UNHOLD, Kind::On) } else { (Icon::Pause, words::HOLD, Kind::Soft) };
-            if call_control(ui, icon, name, kind).clicked() {
+            mute_and_deafen(app, ui, now, width);
+            if hold(ui, call.held, width) {
                 app.send(CommandKind::SetHeld { call: call.call, held: !call.held });
+            }
+            if let Some(form) = to_group
+                && call_control(ui, Icon::UserRoundPlus, words::ADD_PEOPLE, Kind::Soft, width).clicked()
+            {
+                app.sheet = Some(Sheet::Invite(form));
             }
             ui.add_space(apart);
         }
         let name = if talking { words::HANG_UP } else { words::CANCEL };
-        if call_control(ui, Icon::PhoneOff, name, Kind::Danger).clicked() {
+        if call_control(ui, Icon::PhoneOff, name, Kind::Danger, width).clicked() {
             app.send(CommandKind::HangUp { call: call.call, reason: EndReason::HangUp });
         }
     });
     ui.add_space(space::L);
+}
+
+/// The controls of microphone and speaker, each so wide.
+pub fn mute_and_deafen(app: &mut App, ui: &mut Ui, now: &Snapshot, width: f32) {
+    let (icon, name, kind) =
+        if now.muted { (Icon::MicOff, words::UNMUTE, Kind::On) } else { (Icon::Mic, words::MUTE, Kind::Soft) };
+    if call_control(ui, icon, name, kind, width).clicked() {
+        app.send(CommandKind::SetMuted { muted: !now.muted });
+    }
+    let (name, kind) = if now.deafened { (words::UNDEAFEN, Kind::On) } else { (words::DEAFEN, Kind::Soft) };
+    if call_control(ui, Icon::Volume2, name, kind, width).clicked() {
+        app.send(CommandKind::SetDeafened { deafened: !now.deafened });
+    }
+}
+
+/// True when it is to be changed.
+pub fn hold(ui: &mut Ui, held: bool, width: f32) -> bool {
+    let (icon, name, kind) =
+        if held { (Icon::Play, words::UNHOLD, Kind::On) } else { (Icon::Pause, words::HOLD, Kind::Soft) };
+    call_control(ui, icon, name, kind, width).clicked()
 }

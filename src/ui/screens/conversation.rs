@@ -10,9 +10,10 @@ use super::sheet::suggested_name;
 use crate::base::Person;
 use crate::engine::{CommandKind, Route, Snapshot};
 use crate::ui::app::{App, Notice, Offer, Sheet};
+use crate::ui::groups::link_of;
 use crate::ui::theme::{Type, palette, radius, space};
 use crate::ui::view::{Clock, Entry, Line, Row};
-use crate::ui::widgets::{Kind, button, emptiness, icon_button, label, line, paint_avatar, pill};
+use crate::ui::widgets::{Kind, button, cut, emptiness, icon_button, label, line, paint_avatar, pill, pill_within};
 use crate::ui::words;
 
 /// Height of a row.
@@ -45,7 +46,7 @@ pub fn conversation(app: &mut App, ui: &mut Ui, now: &Snapshot, person: Person, 
                     ui.set_min_size(row);
                     match entry {
                         Entry::Day(day) => drop(label(ui, day, Type::Caption, palette.text3)),
-                        Entry::Call(line) => past_call(ui, line, &clock),
+                        Entry::Call(line) => past_call(app, ui, now, line, &clock),
                     }
                 });
             }
@@ -63,6 +64,7 @@ fn header(app: &mut App, ui: &mut Ui, now: &Snapshot, row: &Row, back: bool) {
     ui.add_space(space::XS);
     let known = app.looked_up.filter(|known| known.person == row.person).and_then(|known| known.online);
     let (state, ink) = match known {
+        _ if row.in_group => (words::IN_GROUP, palette.success),
         _ if row.in_call => (words::IN_CALL, palette.success),
         _ if row.blocked => (words::BLOCKED, palette.danger),
         Some(true) => (words::ONLINE, palette.success),
@@ -130,6 +132,7 @@ pub fn notice(app: &mut App, ui: &mut Ui) {
                 if let Some(offer) = offer {
                     let (icon, name) = match offer {
                         Offer::CallAgain(_) => (Icon::Phone, words::CALL_AGAIN),
+                        Offer::InviteAgain(..) => (Icon::UserRoundPlus, words::INVITE_AGAIN),
                         Offer::Unmute => (Icon::Mic, words::UNMUTE_NOW),
                         Offer::OpenSettings => (Icon::Settings, words::OPEN_SETTINGS),
                     };
@@ -146,10 +149,23 @@ pub fn notice(app: &mut App, ui: &mut Ui) {
     });
 }
 
-fn past_call(ui: &mut Ui, line: &Line, clock: &Clock) {
+fn past_call(app: &mut App, ui: &mut Ui, now: &Snapshot, line: &Line, clock: &Clock) {
     let palette = palette(ui.ctx());
-    let (icon, worry) = icon_of(line.outcome);
+    let (icon, worry) = icon_of(line);
     let (ink, fill) = if worry { (palette.danger, palette.danger_weak) } else { (palette.text2, palette.surface) };
     let text = format!("{} · {}", line.text, clock.time(line.started_unix_s));
-    ui.vertical_centered(|ui| pill(ui, Some(icon), text, ink, fill));
+    if line.members.is_empty() {
+        ui.vertical_centered(|ui| pill(ui, Some(icon), text, ink, fill));
+        return;
+    }
+    ui.horizontal(|ui| {
+        // A long one is cut, for the button behind it is wanted.
+        let room = ui.available_width() - 36.0;
+        let width = cut(ui, &text, Type::Caption, ink, f32::INFINITY).size().x + 35.0;
+        ui.add_space(((room - width) / 2.0).max(0.0));
+        pill_within(ui, Some(icon), text, ink, fill, room);
+        if icon_button(ui, Icon::Phone, words::CALL_THEM_AGAIN, 26.0).clicked() {
+            app.call_all(line.members.iter().map(|person| link_of(now, *person)).collect());
+        }
+    });
 }

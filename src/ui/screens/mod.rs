@@ -1,8 +1,10 @@
 //! What the window shows.
 
 mod backup;
+mod beside;
 mod call;
 mod conversation;
+mod group;
 mod incoming;
 mod network;
 mod people;
@@ -14,8 +16,10 @@ mod welcome;
 mod you;
 
 pub use backup::BackupForm;
-pub use call::{call, return_to_call};
+pub use beside::beside;
+pub use call::call;
 pub use conversation::conversation;
+pub use group::{InviteForm, group};
 pub use incoming::incoming;
 pub use network::network;
 pub use people::people;

@@ -3,43 +3,54 @@
 use std::time::Instant;
 
 use eframe::egui::{
-    Align, Frame, Key, Label, Margin, Response, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui,
+    Align, Frame, Key, Label, Layout, Margin, Response, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui,
     WidgetInfo, WidgetType, pos2, vec2,
 };
 use lucide_icons::Icon;
 
+use super::group::InviteForm;
 use super::sheet::suggested_name;
-use crate::engine::{Snapshot, SnapshotCall};
+use crate::engine::{JoinLink, Snapshot, SnapshotCall};
 use crate::identity::Link;
 use crate::ui::app::{App, Section, Sheet};
 use crate::ui::theme::{Type, palette, radius, space};
-use crate::ui::view::{Clock, Outcome, Row};
-use crate::ui::widgets::{Kind, button, card, cut, emptiness, label, line, paint_avatar, paint_icon};
+use crate::ui::view::{Clock, Line, Outcome, Row, Talk, Talks};
+use crate::ui::widgets::{Kind, button, card, cut, emptiness, icon_button, label, line, paint_avatar, paint_icon};
 use crate::ui::words;
 
 const ROW: f32 = 62.0;
 
-pub fn people(app: &mut App, ui: &mut Ui, now: &Snapshot, call: Option<&SnapshotCall>, at: Instant) {
+pub fn people(app: &mut App, ui: &mut Ui, now: &Snapshot, talks: &Talks<'_>, at: Instant) {
     let palette = palette(ui.ctx());
     let link = pasted(&app.search, now);
     let mut entered = false;
     Frame::new().inner_margin(Margin { left: 16, right: 12, top: 14, bottom: 8 }).show(ui, |ui| {
-        label(ui, words::PEOPLE, Type::Title, palette.text);
-        ui.add_space(space::XS);
-        entered = field(app, ui);
+        let row = vec2(ui.available_width(), 32.0);
+        ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
+            if talks.current.is_none() && icon_button(ui, Icon::UsersRound, words::NEW_GROUP, 32.0).clicked() {
+                app.sheet = Some(Sheet::Invite(InviteForm::new_call()));
+            }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                label(ui, words::PEOPLE, Type::Title, palette.text);
+            });
+        });
+        let focus = std::mem::take(&mut app.focus_search);
+        entered = search_field(ui, &mut app.search, focus);
         match &link {
-            Some(Ok(link)) => stranger(app, ui, now, link),
-            Some(Err(why)) => {
+            Pasted::Person(link) => stranger(app, ui, now, link),
+            Pasted::Group(link) => door(app, ui, link),
+            Pasted::Wrong(why) => {
                 ui.add(Label::new(RichText::new(why).font(Type::Small.font()).color(palette.danger)).wrap());
             }
-            None => {}
+            Pasted::Nothing => {}
         }
     });
-    let search = if link.is_some() { String::new() } else { app.search.clone() };
+    let search = if link == Pasted::Nothing { app.search.clone() } else { String::new() };
     let rows = app.find(now, &search);
     match (&link, rows.first()) {
-        (Some(Ok(link)), _) if entered => return app.dial(link.clone()),
-        (None, Some(first)) if entered => app.choose(Some(first.person)),
+        (Pasted::Person(link), _) if entered => return app.dial(link.clone()),
+        (Pasted::Group(link), _) if entered => return app.join(link.to_string()),
+        (Pasted::Nothing, Some(first)) if entered => app.choose(Some(first.person)),
         _ => {}
     }
     if rows.is_empty() {
@@ -54,28 +65,47 @@ pub fn people(app: &mut App, ui: &mut Ui, now: &Snapshot, call: Option<&Snapshot
     ui.spacing_mut().item_spacing.y = 2.0;
     ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW, rows.len(), |ui, shown| {
         for person in rows.get(shown).unwrap_or_default() {
-            let talk = call.filter(|call| call.peer == Some(person.person));
+            let all = talks.current.iter().chain(&talks.aside).chain(&talks.rings);
+            let talk = all.filter_map(Talk::call).find(|call| call.peer == Some(person.person));
             if row(app, ui, person, talk, &clock, at).clicked() {
                 app.choose(Some(person.person));
-                app.at_call = talk.is_some();
+                app.at_call = talks.current.and_then(|talk| talk.peer()) == Some(person.person);
             }
         }
     });
 }
 
 /// What was typed, if it is to be a link: the link, or what is wrong with it.
-fn pasted(text: &str, now: &Snapshot) -> Option<Result<Link, String>> {
+pub fn pasted(text: &str, now: &Snapshot) -> Pasted {
     let text = text.trim();
-    let meant = text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("twocans:"));
+    let begins = |with: &str| text.get(..with.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(with));
+    if begins("twocans:join/") || begins("twocans://join/") {
+        return match text.parse::<JoinLink>() {
+            Ok(link) => Pasted::Group(Box::new(link)),
+            Err(why) => Pasted::Wrong(words::sentence(&why.to_string())),
+        };
+    }
     match text.parse::<Link>() {
-        Ok(link) if Some(link.person) == now.me => Some(Err(words::OWN_LINK.into())),
-        Ok(link) => Some(Ok(link)),
-        Err(why) => meant.then(|| Err(words::sentence(&why.to_string()))),
+        Ok(link) if Some(link.person) == now.me => Pasted::Wrong(words::OWN_LINK.into()),
+        Ok(link) => Pasted::Person(link),
+        Err(why) if begins("twocans:") => Pasted::Wrong(words::sentence(&why.to_string())),
+        Err(_) => Pasted::Nothing,
     }
 }
 
+/// What was typed into a search field besides names.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pasted {
+    Nothing,
+    Person(Link),
+    /// A link to join a group call.
+    Group(Box<JoinLink>),
+    /// It was to be a link: what is wrong with it.
+    Wrong(String),
+}
+
 /// True when Enter was pressed in it.
-fn field(app: &mut App, ui: &mut Ui) -> bool {
+pub fn search_field(ui: &mut Ui, text: &mut String, focus: bool) -> bool {
     let palette = palette(ui.ctx());
     let frame = Frame::new()
         .fill(palette.canvas)
@@ -88,7 +118,7 @@ fn field(app: &mut App, ui: &mut Ui) -> bool {
             let (rect, _) = ui.allocate_exact_size(vec2(16.0, 34.0), Sense::hover());
             paint_icon(ui.painter(), rect.center(), Icon::Search, 15.0, palette.text3);
             let hint = RichText::new(words::SEARCH).font(Type::Small.font()).color(palette.text3);
-            let edit = TextEdit::singleline(&mut app.search)
+            let edit = TextEdit::singleline(text)
                 .frame(Frame::NONE)
                 .margin(Margin::ZERO)
                 .min_size(vec2(0.0, 34.0))
@@ -106,10 +136,31 @@ fn field(app: &mut App, ui: &mut Ui) -> bool {
         let ring = Stroke::new(2.0, palette.accent);
         ui.painter().rect_stroke(rect, f32::from(radius::CONTROL), ring, StrokeKind::Inside);
     }
-    if std::mem::take(&mut app.focus_search) {
+    if focus {
         edit.request_focus();
     }
     edit.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter))
+}
+
+/// A link to a group call was pasted.
+fn door(app: &mut App, ui: &mut Ui, link: &JoinLink) {
+    let palette = palette(ui.ctx());
+    card(ui).fill(palette.raised).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        let name = link.name.clone().unwrap_or_else(|| link.author.abbreviated());
+        ui.horizontal(|ui| {
+            let (rect, _) = ui.allocate_exact_size(vec2(32.0, 32.0), Sense::hover());
+            paint_avatar(ui.painter(), rect.center(), 32.0, &name, link.author.as_bytes(), palette.on_fill);
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 1.0;
+                line(ui, &words::JOIN_LINK, Type::Strong, palette.text);
+                line(ui, &words::join_link_of(&name), Type::Small, palette.text2);
+            });
+        });
+        if button(ui, Some(Icon::LogIn), words::ASK_TO_JOIN, Kind::Success).clicked() {
+            app.join(link.to_string());
+        }
+    });
 }
 
 /// Somebody whose link was pasted.
@@ -162,9 +213,10 @@ fn row(app: &App, ui: &mut Ui, row: &Row, talk: Option<&SnapshotCall>, clock: &C
 
     let (icon, text, ink) = match (talk, &row.last) {
         (Some(talk), _) => (Some(Icon::PhoneCall), words::in_call(talk, at), palette.success),
+        (None, _) if row.in_group => (Some(Icon::UsersRound), words::IN_GROUP.into(), palette.success),
         (None, _) if row.blocked => (Some(Icon::Ban), words::BLOCKED.into(), palette.text3),
         (None, Some(line)) => {
-            let (icon, worry) = icon_of(line.outcome);
+            let (icon, worry) = icon_of(line);
             (Some(icon), line.text.clone(), if worry { palette.danger } else { palette.text2 })
         }
         (None, None) => (None, words::NO_CALLS.into(), palette.text3),
@@ -183,8 +235,11 @@ fn row(app: &App, ui: &mut Ui, row: &Row, talk: Option<&SnapshotCall>, clock: &C
 }
 
 /// The picture of a past call, and whether it is one to notice.
-pub fn icon_of(outcome: Outcome) -> (Icon, bool) {
-    match outcome {
+pub fn icon_of(line: &Line) -> (Icon, bool) {
+    match line.outcome {
+        Outcome::Outgoing | Outcome::Incoming | Outcome::Failed if !line.members.is_empty() => {
+            (Icon::UsersRound, false)
+        }
         Outcome::Outgoing => (Icon::PhoneOutgoing, false),
         Outcome::Incoming => (Icon::PhoneIncoming, false),
         Outcome::Missed => (Icon::PhoneMissed, true),

@@ -5,6 +5,7 @@ use eframe::egui::{Align, Label, Layout, RichText, Stroke, Ui};
 use crate::engine::SnapshotCall;
 use crate::ui::app::App;
 use crate::ui::theme::{Type, palette, space};
+use crate::ui::view::Trends;
 use crate::ui::widgets::{card, label, sparkline};
 use crate::ui::words::{self, Word};
 
@@ -16,7 +17,8 @@ pub fn quality(app: &App, ui: &mut Ui, call: &SnapshotCall) {
         ui.spacing_mut().item_spacing.y = 6.0;
         ui.spacing_mut().interact_size.y = 18.0;
         label(ui, words::QUALITY, Type::Strong, palette.text);
-        let trends = &app.trends;
+        let none = Trends::default();
+        let trends = app.notes.get(call.call).map_or(&none, |note| &note.trends);
         for (name, value, figures, scale, ink) in [
             (
                 words::ROUND_TRIP,

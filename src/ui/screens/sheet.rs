@@ -3,7 +3,8 @@
 use eframe::egui::{Align, Context, Key, Label, Layout, Margin, RichText, TextEdit, Ui, vec2};
 
 use super::backup;
-use crate::engine::{CommandKind, Passphrase, Snapshot};
+use super::group::invite;
+use crate::engine::{CommandKind, GroupCommand, Passphrase, Snapshot};
 use crate::identity::Link;
 use crate::ui::app::{App, Sheet};
 use crate::ui::theme::{Type, palette, space};
@@ -17,6 +18,12 @@ pub fn suggested_name(link: &Link) -> String {
 
 pub fn sheet(app: &mut App, ctx: &Context, now: &Snapshot) {
     let Some(mut sheet) = app.sheet.take() else { return };
+    if let Sheet::Invite(form) = &mut sheet {
+        if invite(app, ctx, now, form) {
+            app.sheet = Some(sheet);
+        }
+        return;
+    }
     let shown = modal(ctx, "sheet", 24).show(ctx, |ui| {
         ui.set_width(340.0);
         ask(ui, &mut sheet)
@@ -65,6 +72,14 @@ fn ask(ui: &mut Ui, sheet: &mut Sheet) -> Decision {
             ui.add(Label::new(RichText::new(words::REMOVE_BODY).font(Type::Body.font()).color(palette.text2)).wrap());
             (words::REMOVE_NOW, Kind::Danger, true)
         }
+        Sheet::RemoveFromCall { name, .. } => {
+            label(ui, words::remove_from_call_title(name), Type::Title, palette.text);
+            let body = RichText::new(words::REMOVE_FROM_CALL_BODY).font(Type::Body.font()).color(palette.text2);
+            ui.add(Label::new(body).wrap());
+            (words::REMOVE_NOW, Kind::Danger, true)
+        }
+        // It has a panel of its own.
+        Sheet::Invite(_) => return Decision::No,
         Sheet::Backup(form) => {
             label(ui, words::MAKE_BACKUP, Type::Title, palette.text);
             ui.add(Label::new(RichText::new(words::BACKUP_BODY).font(Type::Small.font()).color(palette.text2)).wrap());
@@ -108,8 +123,11 @@ fn name_field(ui: &mut Ui, name: &mut String) -> bool {
 fn carry_out(app: &mut App, ctx: &Context, now: &Snapshot, sheet: &Sheet) {
     match sheet {
         Sheet::Add { link, name } => {
-            app.search.clear();
-            app.choose(Some(link.person));
+            // During a call its screen stays.
+            if !app.at_call {
+                app.search.clear();
+                app.choose(Some(link.person));
+            }
             app.send(CommandKind::AddContact { link: link.clone(), name: Some(name.trim().to_owned()) });
         }
         Sheet::Rename { person, name } => {
@@ -119,6 +137,10 @@ fn carry_out(app: &mut App, ctx: &Context, now: &Snapshot, sheet: &Sheet) {
             app.send(CommandKind::RemoveContact { person: *person });
             app.choose(None);
         }
+        Sheet::RemoveFromCall { group, person, .. } => {
+            app.group(GroupCommand::Remove { group: *group, person: *person });
+        }
+        Sheet::Invite(_) => {}
         Sheet::Backup(form) => match Passphrase::new(form.passphrase.clone()) {
             Ok(passphrase) => app.export(form.file(), passphrase),
             Err(why) => app.trouble(&why.to_string()),

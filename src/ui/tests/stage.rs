@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{Context, IconData, Ui};
 
-use crate::base::{CallId, NodeId, Person};
+use crate::base::{CallId, GroupId, NodeId, Person};
 use crate::engine::{
-    CallPhase, CallSide, Candidate, Check, CheckKind, Contact, EndReason, Engine, Finding, HistoryEntry, MediaPath,
-    MeterId, Options, PeerStats, PersonSettings, Snapshot, SnapshotCall, Verdict,
+    CallPhase, CallSide, Candidate, Check, CheckKind, Contact, EndReason, Engine, Finding, GroupPhase, HearingPath,
+    HistoryEntry, MediaPath, MeterId, Options, PastMember, PeerStats, PersonSettings, Presence, Snapshot, SnapshotCall,
+    SnapshotGroup, SnapshotMember, Verdict,
 };
 use crate::identity::Link;
 use crate::ui::app::{App, icon_texture};
@@ -167,6 +168,54 @@ pub fn talking(began: Instant) -> SnapshotCall {
         path: Some(path),
         stats: Some(stats(0)),
         ..call_with(bob(), "Bob Marley", CallSide::Caller, CallPhase::Connected)
+    }
+}
+
+/// A group call in which everybody hears everybody; we have begun it just now.
+pub fn group_of(people: &[(Person, &str)]) -> SnapshotGroup {
+    let member = |(person, name): &(Person, &str)| SnapshotMember {
+        person: *person,
+        name: Some((*name).into()),
+        inviter: self::person(42),
+        presence: Presence::Here,
+        removable: true,
+        call: Some(CallId::from_bytes([5; 16])),
+        phase: Some(CallPhase::Connected),
+        interrupted: None,
+        meter: Some(MeterId::default()),
+        muted: false,
+        held: false,
+        silenced: false,
+        heard: HearingPath::Direct,
+        hears_us: HearingPath::Direct,
+        misses: Vec::new(),
+        stats: None,
+    };
+    SnapshotGroup {
+        group: GroupId::from_bytes([6; 16]),
+        phase: GroupPhase::In,
+        creator: person(42),
+        started: now_is(),
+        connected_at: None,
+        members: people.iter().map(member).collect(),
+        held: false,
+        shows_address: true,
+        limit: 10,
+    }
+}
+
+/// A past group call with these people.
+pub fn past_group(people: &[(Person, &str)], hours_ago: i64, talked_s: u64, reason: EndReason) -> HistoryEntry {
+    let member = |(person, name): &(Person, &str)| PastMember { person: *person, name: Some((*name).into()) };
+    let one = past_calls(1, |_| people[0].0).remove(0);
+    HistoryEntry {
+        call: CallId::from_bytes([hours_ago.unsigned_abs() as u8; 16]),
+        outgoing: talked_s > 0,
+        started_unix_s: NOW - hours_ago * 3600,
+        talked: Duration::from_secs(talked_s),
+        reason,
+        members: people.iter().map(member).collect(),
+        ..one
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Clock;
 use crate::base::Person;
-use crate::engine::{EndReason, HistoryEntry};
+use crate::engine::{EndReason, HistoryEntry, PastMember};
 use crate::ui::words::{self, Language};
 
 /// What a past call was to the user.
@@ -25,6 +25,8 @@ pub struct Line {
     /// "Outgoing call · 12 min", "Missed call", "They did not answer".
     pub text: String,
     pub started_unix_s: i64,
+    /// The others of a group call; empty for a call between two.
+    pub members: Vec<Person>,
 }
 
 impl Line {
@@ -37,9 +39,21 @@ impl Line {
             (false, false) if missed => Outcome::Missed,
             (false, _) => Outcome::Incoming,
         };
-        let text = words::past_call(outcome, entry.reason, entry.talked);
-        Self { outcome, text, started_unix_s: entry.started_unix_s }
+        let text = if entry.members.is_empty() {
+            words::past_call(outcome, entry.reason, entry.talked)
+        } else {
+            let name = |member: &PastMember| member.name.clone().unwrap_or_else(|| member.person.abbreviated());
+            let names: Vec<String> = entry.members.iter().map(name).collect();
+            words::past_group(outcome, &words::names(&names), entry.talked)
+        };
+        let members = entry.members.iter().map(|member| member.person).collect();
+        Self { outcome, text, started_unix_s: entry.started_unix_s, members }
     }
+}
+
+/// A call between the two of us, or a group call that they were in.
+fn is_with(entry: &HistoryEntry, person: Person) -> bool {
+    entry.person == person || entry.members.iter().any(|member| member.person == person)
 }
 
 /// A row of a conversation.
@@ -92,7 +106,7 @@ impl Past {
 fn entries(history: &[HistoryEntry], person: Person, clock: &Clock) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut day = None;
-    for entry in history.iter().rev().filter(|entry| entry.person == person) {
+    for entry in history.iter().rev().filter(|entry| is_with(entry, person)) {
         let date = clock.date(entry.started_unix_s);
         if day != Some(date) {
             day = Some(date);
@@ -132,6 +146,35 @@ pub(super) mod tests {
         assert_eq!(outcome(false, 9, EndReason::RemoteHangUp), Outcome::Incoming);
         assert_eq!(outcome(true, 0, EndReason::Cancelled), Outcome::Failed);
         assert_eq!(outcome(true, 9, EndReason::HangUp), Outcome::Outgoing);
+    }
+
+    /// A group call with these people, of whom the first invited or was invited first.
+    pub fn group_entry(people: &[(u8, &str)], outgoing: bool, talked_s: u64, reason: EndReason) -> HistoryEntry {
+        let member = |(byte, name): &(u8, &str)| PastMember {
+            person: Person::from_bytes([*byte; 32]),
+            name: Some((*name).into()),
+        };
+        let members = people.iter().map(member).collect();
+        HistoryEntry { members, ..entry(people[0].0, 0, outgoing, talked_s, reason) }
+    }
+
+    #[test]
+    fn a_group_call_names_who_was_in_it_and_stands_in_the_conversation_of_each() {
+        let people = [(1, "Bob"), (2, "Carol"), (3, "Dave"), (4, "Erin")];
+        let line = |outgoing, talked_s, reason| Line::of(&group_entry(&people, outgoing, talked_s, reason));
+        let talked = line(true, 728, EndReason::HangUp);
+        assert_eq!(talked.text, "Group call · Bob, Carol and 2 more · 12 min 08 s");
+        assert_eq!(talked.members.len(), 4);
+        let missed = line(false, 0, EndReason::NoAnswer);
+        assert_eq!(
+            (missed.outcome, missed.text.as_str()),
+            (Outcome::Missed, "Missed group call · Bob, Carol and 2 more")
+        );
+        assert_eq!(line(false, 0, EndReason::Declined).text, "Group call · Bob, Carol and 2 more · not joined");
+        assert_eq!(line(true, 0, EndReason::NoAnswer).text, "Group call · Bob, Carol and 2 more · nobody came");
+        let history = [group_entry(&people, true, 5, EndReason::HangUp), entry(1, 0, true, 5, EndReason::HangUp)];
+        let calls = |byte| entries(&history, Person::from_bytes([byte; 32]), &Clock::at(0)).len() - 1;
+        assert_eq!([calls(1), calls(3)], [2, 1]);
     }
 
     #[test]

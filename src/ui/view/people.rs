@@ -20,6 +20,8 @@ pub struct Row {
     pub blocked: bool,
     pub last: Option<Line>,
     pub in_call: bool,
+    /// That call is a group call.
+    pub in_group: bool,
 }
 
 /// The rows of the last frame, which stay as long as nothing that they show has changed.
@@ -33,7 +35,7 @@ struct Source {
     contacts: Arc<Vec<Contact>>,
     blocked: Arc<BTreeSet<Person>>,
     history: Arc<Vec<HistoryEntry>>,
-    talks: Vec<(Person, Option<String>)>,
+    talks: Vec<(Person, Option<String>, bool)>,
     search: String,
     language: Language,
 }
@@ -54,7 +56,7 @@ impl People {
             contacts: now.contacts.clone(),
             blocked: now.blocked.clone(),
             history: history.clone(),
-            talks: talks(now).map(|(person, call)| (person, call.name.clone())).collect(),
+            talks: talks(now).map(|(person, call)| (person, call.name.clone(), call.group.is_some())).collect(),
             search: search.to_owned(),
             language: words::spoken(),
         };
@@ -85,9 +87,22 @@ fn rows(now: &Snapshot, history: &[HistoryEntry], search: &str) -> Vec<Row> {
     for entry in history {
         let row = rows.entry(entry.person).or_insert_with(|| stranger(entry.person, entry.name.clone()));
         row.last.get_or_insert_with(|| Line::of(entry));
+        for member in &entry.members {
+            if let Some(row) = rows.get_mut(&member.person) {
+                row.last.get_or_insert_with(|| Line::of(entry));
+            }
+        }
     }
     for (person, call) in talks(now) {
-        rows.entry(person).or_insert_with(|| stranger(person, call.name.clone())).in_call = true;
+        match call.group {
+            None => rows.entry(person).or_insert_with(|| stranger(person, call.name.clone())).in_call = true,
+            // Whom others have brought along does not come into our list.
+            Some(_) => {
+                if let Some(row) = rows.get_mut(&person) {
+                    (row.in_call, row.in_group) = (true, true);
+                }
+            }
+        }
     }
     let search = search.trim().to_lowercase();
     rows.values_mut().for_each(|row| row.blocked = now.blocked.contains(&row.person));
@@ -105,14 +120,15 @@ fn stranger(person: Person, name: Option<String>) -> Row {
 
 fn row(person: Person, name: Option<String>, link: Link, is_contact: bool) -> Row {
     let name = name.unwrap_or_else(|| name_of_nameless(Some(&person)));
-    Row { person, name, link, is_contact, blocked: false, last: None, in_call: false }
+    Row { person, name, link, is_contact, blocked: false, last: None, in_call: false, in_group: false }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::calls::tests::entry;
+    use super::super::calls::tests::{entry, group_entry};
     use super::*;
-    use crate::engine::EndReason;
+    use crate::engine::{CallSide, EndReason};
+    use crate::ui::tests::stage;
 
     fn contact(person: u8, name: &str) -> Contact {
         let person = Person::from_bytes([person; 32]);
@@ -136,6 +152,21 @@ mod tests {
         assert_eq!(all[1].last.as_ref().map(|line| line.started_unix_s), Some(200), "the latest call");
         let found: Vec<String> = rows(&now, &history, " BO ").into_iter().map(|row| row.name).collect();
         assert_eq!(found, ["Bob"]);
+    }
+
+    #[test]
+    fn a_group_call_brings_no_strangers_into_the_list() {
+        let part = |byte: u8| {
+            let call = stage::call_with(Person::from_bytes([byte; 32]), "", CallSide::Caller, CallPhase::Connected);
+            SnapshotCall { group: Some(crate::base::GroupId::from_bytes([1; 16])), ..call }
+        };
+        let contacts = Arc::new(vec![contact(1, "zoe"), contact(3, "alice")]);
+        let now = Snapshot { contacts, calls: vec![part(1), part(9)], ..Snapshot::default() };
+        let history = [group_entry(&[(3, "alice"), (1, "zoe"), (8, "Eve")], true, 5, EndReason::HangUp)];
+        let all = rows(&now, &history, "");
+        let order: Vec<(u8, bool)> = all.iter().map(|row| (row.person.as_bytes()[0], row.in_group)).collect();
+        assert_eq!(order, [(1, true), (3, false)]);
+        assert!(all.iter().all(|row| row.last.is_some()), "it was a call with each of them");
     }
 
     #[test]

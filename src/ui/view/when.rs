@@ -38,6 +38,11 @@ impl Clock {
         self.moment(unix_s).strftime("%H:%M").to_string()
     }
 
+    /// "14:05", at this moment.
+    pub fn time_now(&self) -> String {
+        self.now.strftime("%H:%M").to_string()
+    }
+
     /// As short as it is clear: "14:05" today, then "Yesterday", "Mon", "3 Mar", "3 Mar 2024".
     pub fn brief(&self, unix_s: i64) -> String {
         let then = self.moment(unix_s);

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod desktop;
+mod group;
 mod network;
 
 use std::fmt;
@@ -18,6 +19,12 @@ use crate::engine::{Broken, CallPhase, CallSide, EndReason, Failure, FailureKind
 pub use self::catalogue::{CHOSEN_LANGUAGE, Language, speak, speak_as_chosen, spoken};
 pub use self::desktop::{
     calls_you, from, no_notifications, no_session_bus, no_talk_key, no_tray, rings_silently, stranger_calls_you,
+};
+pub use self::group::{
+    also_there, and_more_lines, call_people, chosen, do_not_hear_each_other, does_not_hear, does_not_hear_us,
+    group_end, group_full, hears_through, hears_through_us, hears_us_through, in_group_for, invites_you, join_link_of,
+    link_copied_until, names, not_coming, on_hold_with, past_group, people_count, remove_from_call_title, removed_by,
+    stranger_invites_you, unfinished, via, wants_group, we_do_not_hear, we_do_not_hear_each_other,
 };
 pub use self::network::{answer, broken, cause, check, finding, remedy, verdict};
 
@@ -110,6 +117,14 @@ words! {
     CAUSE_UDP_MAY_BE_BLOCKED, REACH_DIRECT, REACH_NOBODY_ANSWERS, REACH_NOWHERE, REACH_RELAYED, REACH_TCP_ONLY,
     REACH_UNCLEAR, REMEDY_ANOTHER_NODE, REMEDY_CONNECTION, REMEDY_DEVICE, REMEDY_LATER, REMEDY_MICROPHONE,
     REMEDY_NETWORK_OWNER, REMEDY_STRICT_ROUTER, REMEDY_UPNP,
+    GROUP_CALL, SPEAKING, RECONNECTING, TILE_RINGING, TILE_GONE, TILE_GONE_BODY, TILE_HELD, TILE_MISSING,
+    MICROPHONE_OFF, SILENCED, ENCRYPTED_SHORT, INVITE, LEAVE, ADD_PEOPLE, ADD_PEOPLE_TITLE, ADD_PEOPLE_BODY,
+    NEW_GROUP, INVITE_TITLE, NOBODY_TO_INVITE, MUTE_FOR_ME, REMOVE_FROM_CALL, REMOVE_FROM_CALL_BODY, COPY_JOIN_LINK,
+    COPY_JOIN_LINK_BODY, REVOKE_LINKS, LINKS_REVOKED, JOIN, HOLD_AND_JOIN, HOLD_AND_ANSWER, ADD_TO_CALL,
+    SHOWS_ADDRESS, ASKING, ASKING_BODY, JOIN_LINK, ASK_TO_JOIN, SWAP, REJOIN, FORGET, IN_GROUP, INVITE_AGAIN,
+    NOBODY_ELSE, NOBODY_ELSE_BODY, GAP_ADVICE, GROUP_MISSED, GROUP_UNREACHABLE, GROUP_REMOVED, REFUSED_EXPIRED,
+    REFUSED_REVOKED, REFUSED_AUTHOR_GONE, REFUSED_OTHER_GROUP, REFUSED_FULL, REFUSED_BANNED, REFUSED_TOO_MANY,
+    REFUSED_NOT_IN, PAST_GROUP_MISSED, CALL_THEM_AGAIN, UNFINISHED_ALONE,
 }
 
 /// Other rooms write their errors without a capital and a full stop.
