@@ -177,12 +177,11 @@ impl App {
             GroupEvent::Invited { .. } => self.notice = None,
             GroupEvent::Started | GroupEvent::Joined => self.groups.helpers = Helpers::default(),
             GroupEvent::Hearing { from, to, path } => self.groups.helpers.hear(*from, *to, *path),
-            GroupEvent::Removed { person, by: Some(by) } if by != person && Some(*person) != now.me => {
-                let who = if Some(*by) == now.me { words::YOU.into() } else { name(*by) };
-                // What we did ourselves needs no telling.
-                if Some(*by) != now.me {
-                    self.notice = Some(Notice::calm(words::removed_by(&who, &name(*person))));
-                }
+            // What we did ourselves needs no telling, and who leaves is seen to leave.
+            GroupEvent::Removed { person, by: Some(by) }
+                if by != person && Some(*by) != now.me && Some(*person) != now.me =>
+            {
+                self.notice = Some(Notice::calm(words::removed_by(&name(*by), &name(*person))));
             }
             GroupEvent::NotComing { person, why } => {
                 let (text, again) = words::not_coming(&name(*person), *why);

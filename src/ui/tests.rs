@@ -35,7 +35,9 @@ impl Gallery {
     /// A picture in each theme and width.
     fn show(&mut self, name: &str, scene: impl Fn(&mut Stage)) {
         for theme in [Theme::Dark, Theme::Light] {
-            SIZES.map(|(width, _)| width).map(|width| self.show_in(theme, width, name, &scene));
+            for (width, _) in SIZES {
+                self.show_in(theme, width, name, &scene);
+            }
         }
     }
 

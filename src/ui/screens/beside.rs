@@ -7,11 +7,11 @@ use eframe::egui::{Align, Color32, Frame, Label, Layout, Margin, Panel, RichText
 use lucide_icons::Icon;
 
 use crate::base::Person;
-use crate::engine::{GroupCommand, GroupPhase, Snapshot, SnapshotGroup};
+use crate::engine::{GroupCommand, GroupPhase, Snapshot, SnapshotGroup, SnapshotMember};
 use crate::ui::app::App;
 use crate::ui::theme::{Type, palette, space};
 use crate::ui::view::{Talk, Talks, name_in};
-use crate::ui::widgets::{Kind, button, line, paint_avatar, paint_icon};
+use crate::ui::widgets::{Kind, button, cut, line, paint_avatar, paint_icon};
 use crate::ui::words;
 
 /// From this width on, words and buttons stand side by side.
@@ -97,7 +97,7 @@ pub fn inviter(group: &SnapshotGroup) -> Person {
 /// Everybody in it but the inviter, in words.
 pub fn others(group: &SnapshotGroup, by: Person) -> String {
     let others = group.members.iter().filter(|member| member.person != by);
-    words::names(&others.map(|member| member.display_name()).collect::<Vec<_>>())
+    words::names(&others.map(SnapshotMember::display_name).collect::<Vec<_>>())
 }
 
 /// Another call is on hold.
@@ -188,7 +188,9 @@ fn bar(
             ui.add_space(space::XS);
             ui.vertical(|ui| {
                 ui.spacing_mut().item_spacing.y = 2.0;
-                if says.body.is_empty() && one_row {
+                let width = cut(ui, &says.title, Type::Strong, says.ink, f32::INFINITY).size().x;
+                if says.body.is_empty() && (one_row || width <= ui.available_width()) {
+                    // In the middle of the picture's height.
                     ui.add_space(9.0);
                     line(ui, &says.title, Type::Strong, says.ink);
                 } else {

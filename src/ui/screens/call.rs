@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use eframe::egui::{Align, Frame, Label, Layout, Margin, Panel, RichText, Sense, Slider, Stroke, Ui, WidgetInfo, vec2};
+use eframe::egui::{
+    Align, Frame, Label, Layout, Margin, Panel, RichText, ScrollArea, Sense, Slider, Stroke, Ui, WidgetInfo, vec2,
+};
 use lucide_icons::Icon;
 
 use super::conversation::notice;
@@ -37,7 +39,9 @@ pub fn call(app: &mut App, ui: &mut Ui, now: &Snapshot, call: &SnapshotCall, at:
         aside.show(ui, |ui| quality(app, ui, call));
     }
     notice(app, ui);
-    ui.with_layout(Layout::top_down(Align::Center), |ui| portrait(app, ui, now, call, at));
+    ScrollArea::vertical().id_salt("portrait").auto_shrink(false).show(ui, |ui| {
+        ui.with_layout(Layout::top_down(Align::Center), |ui| portrait(app, ui, now, call, at));
+    });
 }
 
 fn facts(app: &mut App, ui: &mut Ui, call: &SnapshotCall) {

@@ -246,3 +246,27 @@ pub fn icon_of(line: &Line) -> (Icon, bool) {
         Outcome::Failed => (Icon::PhoneOff, false),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::PersonKey;
+
+    #[test]
+    fn the_search_field_tells_links_from_names() {
+        let [us, bob] = [1, 2].map(|seed| PersonKey::from_seed(&[seed; 32]).person());
+        let now = Snapshot { me: Some(us), ..Snapshot::default() };
+        let link = |person| Link { person, name: None, hints: Vec::new() };
+        assert_eq!(pasted("Bob", &now), Pasted::Nothing);
+        assert_eq!(pasted(&format!(" {} ", link(bob)), &now), Pasted::Person(link(bob)));
+        assert_eq!(pasted(&link(us).to_string(), &now), Pasted::Wrong(words::OWN_LINK.into()));
+        assert!(matches!(pasted("twocans:nonsense", &now), Pasted::Wrong(_)));
+        // What is wrong with a link to a group is said of such a link, not of a person's.
+        for damaged in ["twocans:join/yyyy", "TWOCANS:JOIN/", "twocans://join/ö"] {
+            let Pasted::Wrong(why) = pasted(damaged, &now) else { panic!("{damaged} is no link") };
+            assert!(why.contains("damaged"), "{damaged}: {why}");
+        }
+        // A letter that is cut in two is no reason to stop.
+        assert_eq!(pasted("twocansöjoin/ö", &now), Pasted::Nothing);
+    }
+}

@@ -110,8 +110,9 @@ fn state(group: &SnapshotGroup, member: &SnapshotMember, speaks: bool, at: Insta
         _ if helper.is_some() && speaks => (Mark::Speaking, words::SPEAKING.into(), helper.unwrap_or_default()),
         _ if helper.is_some() => (Mark::Quiet, String::new(), helper.unwrap_or_default()),
         _ if reconnecting => {
-            let why = |(since, why)| words::interrupted(why, at.saturating_duration_since(since));
-            (Mark::Broken, words::RECONNECTING.into(), member.interrupted.map(why).unwrap_or_default())
+            let Some((since, why)) = member.interrupted else { return plain(Mark::Broken, words::RECONNECTING) };
+            let seconds = at.saturating_duration_since(since).as_secs();
+            (Mark::Broken, format!("{} {seconds} s", words::RECONNECTING), words::broken(why).into())
         }
         Some(CallPhase::Connected) if member.heard == HearingPath::Missing => plain(Mark::Broken, words::TILE_MISSING),
         Some(CallPhase::Connected) if speaks && !member.muted => plain(Mark::Speaking, words::SPEAKING),
@@ -216,7 +217,7 @@ pub struct Grid {
 pub const GAP: f32 = 12.0;
 /// A name has room on it.
 const LEAST_WIDTH: f32 = 148.0;
-const LEAST_HEIGHT: f32 = 148.0;
+const LEAST_HEIGHT: f32 = 128.0;
 /// Higher ones look empty.
 const TALLEST: f32 = 1.15;
 
@@ -296,13 +297,13 @@ mod tests {
 
     #[test]
     fn an_interruption_has_a_reason_and_a_time() {
-        let tile = alices(false, |alice| {
-            let since = alice.interrupted.map_or_else(crate::ui::now, |(since, _)| since);
-            alice.interrupted = Some((since, Broken::TheyMoved));
-            alice.phase = Some(CallPhase::Reconnecting);
-        });
-        assert_eq!((tile.mark, tile.caption.as_str()), (Mark::Broken, "Reconnecting…"));
-        assert_eq!(tile.detail, "They are in another network now · 0 s");
+        let mut group = three();
+        group.members[0].interrupted = Some((group.started, Broken::TheyMoved));
+        group.members[0].phase = Some(CallPhase::Reconnecting);
+        let at = group.started + std::time::Duration::from_secs(4);
+        let tile = tiles(&Snapshot::default(), &group, |_| false, at)[1].clone();
+        assert_eq!((tile.mark, tile.caption.as_str()), (Mark::Broken, "Reconnecting… 4 s"));
+        assert_eq!(tile.detail, "They are in another network now");
     }
 
     #[test]
@@ -347,7 +348,7 @@ mod tests {
     fn tiles_fill_the_room() {
         // The window's content at 1120, 840 and 420 points of width.
         let columns = |count, width, height| Grid::of(count, width, height).columns;
-        assert_eq!([2, 3, 4, 6, 8, 10].map(|count| columns(count, 716.0, 528.0)), [2, 2, 2, 3, 3, 4]);
+        assert_eq!([2, 3, 4, 6, 8, 10].map(|count| columns(count, 716.0, 528.0)), [2, 2, 2, 3, 4, 4]);
         assert_eq!([2, 4, 6, 10].map(|count| columns(count, 332.0, 440.0)), [1, 2, 2, 2]);
         for count in 1..=10 {
             for (width, height) in [(716.0, 528.0), (656.0, 450.0), (436.0, 440.0), (332.0, 440.0), (100.0, 90.0)] {

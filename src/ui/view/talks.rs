@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::base::{CallId, GroupId, Person};
 use crate::engine::{
     CallPhase, CallSide, CommandKind, EndReason, GroupCommand, GroupPhase, Snapshot, SnapshotCall, SnapshotGroup,
+    SnapshotMember,
 };
 use crate::ui::words;
 
@@ -125,7 +126,7 @@ impl Talk<'_> {
 
 /// "Bob, Carol and 2 more"; what a group is called while nobody is known.
 pub fn group_name(group: &SnapshotGroup) -> String {
-    let names: Vec<String> = group.members.iter().map(|member| member.display_name()).collect();
+    let names: Vec<String> = group.members.iter().map(SnapshotMember::display_name).collect();
     if names.is_empty() { words::GROUP_CALL.into() } else { words::names(&names) }
 }
 

@@ -193,6 +193,8 @@ fn candidates(
         form.toggle(first, room);
         form.search.clear();
     }
+    // The next name can be typed at once.
+    app.groups.focus_choice |= entered;
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         let area = ScrollArea::vertical().id_salt("candidates").auto_shrink(false).min_scrolled_height(ROW);

@@ -26,6 +26,8 @@ pub use invite::{InviteForm, invite};
 const MOST_GAPS: usize = 3;
 /// Narrower, and there is less room around everything.
 const ROOMY: f32 = 560.0;
+/// The header has room for that word from this width on.
+const ENCRYPTED: f32 = 400.0;
 
 pub fn group(app: &mut App, ui: &mut Ui, now: &Snapshot, group: &SnapshotGroup, at: Instant) {
     let side = if ui.available_width() >= ROOMY { 20 } else { 12 };
@@ -54,6 +56,8 @@ fn facts(app: &mut App, ui: &mut Ui, group: &SnapshotGroup, at: Instant) {
     let palette = palette(ui.ctx());
     ui.add_space(space::M);
     let row = vec2(ui.available_width(), 28.0);
+    // Else the lock alone says it.
+    let roomy = row.x >= ENCRYPTED;
     ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
         if let Some(since) = group.connected_at {
             let column = Layout::left_to_right(Align::Center);
@@ -66,18 +70,22 @@ fn facts(app: &mut App, ui: &mut Ui, group: &SnapshotGroup, at: Instant) {
                 app.at_call = false;
             }
             // What follows the name has its room first.
-            let encrypted = text_width(ui, &words::ENCRYPTED_SHORT) + 35.0 + space::S;
-            let chips = 46.0 + space::S + if group.connected_at.is_some() { encrypted } else { 0.0 };
+            let encrypted = if roomy { words::ENCRYPTED_SHORT.text() } else { "" };
+            let lock = if group.connected_at.is_some() { text_width(ui, encrypted) + 35.0 + space::S } else { 0.0 };
+            let chips = 46.0 + space::S + lock;
             let name = group_name(group);
             let galley = cut(ui, &name, Type::Heading, palette.text, ui.available_width() - chips);
             let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::hover());
             response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, &name));
             ui.painter().galley(rect.min, galley, palette.text);
-            let size = group.size();
-            let count = pill(ui, Some(Icon::UsersRound), size.to_string(), palette.text2, palette.chip);
-            count.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, words::people_count(size)));
+            if group.phase != GroupPhase::Asking {
+                let size = group.size();
+                let count = pill(ui, Some(Icon::UsersRound), size.to_string(), palette.text2, palette.chip);
+                count.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, words::people_count(size)));
+            }
             if group.connected_at.is_some() {
-                let lock = pill(ui, Some(Icon::Lock), words::ENCRYPTED_SHORT, palette.success, palette.success_weak);
+                let lock = pill(ui, Some(Icon::Lock), encrypted, palette.success, palette.success_weak);
+                lock.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, words::ENCRYPTED.text()));
                 lock.on_hover_text(words::ENCRYPTED.text());
             }
         });

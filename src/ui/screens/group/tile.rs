@@ -1,8 +1,8 @@
 //! One person in a group call, with a menu of what can be done about them.
 
 use eframe::egui::{
-    Align, Color32, Id, Label, Layout, Popup, PopupCloseBehavior, Rect, RichText, Sense, Slider, Stroke, StrokeKind,
-    TextWrapMode, Ui, WidgetInfo, WidgetType, pos2, vec2,
+    Align, Color32, Frame, Id, Label, Layout, Popup, PopupCloseBehavior, Rect, RichText, Sense, Slider, Stroke,
+    StrokeKind, TextWrapMode, Ui, WidgetInfo, WidgetType, pos2, vec2,
 };
 use lucide_icons::Icon;
 
@@ -39,8 +39,16 @@ pub fn tile(
     }
     let Some(member) = member else { return };
     let menu = Popup::menu(&response).close_behavior(PopupCloseBehavior::CloseOnClickOutside);
+    let frame = Frame::menu(ui.style()).inner_margin(space::M as i8);
+    let menu = menu.layout(Layout::top_down(Align::Min)).frame(frame);
     menu.at_position(rect.center()).width(MENU).show(|ui| {
         ui.set_width(MENU);
+        // Menus leave out the outline, without which an empty box cannot be seen.
+        let outline = Stroke::new(1.0, palette(ui.ctx()).border_strong);
+        let widgets = &mut ui.visuals_mut().widgets;
+        for state in [&mut widgets.inactive, &mut widgets.hovered, &mut widgets.active] {
+            state.bg_stroke = outline;
+        }
         about(app, ui, now, group, member);
     });
 }
