@@ -1,5 +1,6 @@
 //! The whole call in one process: a super-peer and two people, driven through the engine API only.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
-use twocans::base::CallId;
+use twocans::base::{CallId, GroupId};
 use twocans::engine::{
-    self, AudioChoice, AudioOptions, CommandId, CommandKind, CommandResult, EndReason, Engine, Event, Events,
-    FailureKind, NetworkOptions, NoiseSuppression, Options, Passphrase, Reply, Route, SinkSpec, SoundTrial, SourceSpec,
-    SuperPeerMode, Volume, quality,
+    self, AudioChoice, AudioOptions, CallPhase, CommandId, CommandKind, CommandResult, EndReason, Engine, Event,
+    Events, FailureKind, GroupCommand, GroupEvent, NetworkOptions, NoiseSuppression, Options, Passphrase, Reply, Route,
+    SinkSpec, SnapshotMember, SoundTrial, SourceSpec, SuperPeerMode, Volume, quality,
 };
 use twocans::identity::Link;
 
@@ -94,6 +95,55 @@ async fn a_caller_may_cancel_at_any_moment() {
         assert_eq!(bob.ended().await, EndReason::Cancelled);
     }
     for person in [&mut alice, &mut bob] {
+        person.stop().await;
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_second_call_waits_and_both_become_one() {
+    let mut house = House::build().await;
+    let (mut bob, mut carol) = (house.person("bob").await, house.person("carol").await);
+    let mut alice = house.person_with("alice", |options| options.windowed = true).await;
+    alice.call_and_connect(&mut bob).await;
+    let with_bob = alice.call.expect("connected");
+
+    carol.dial(&alice.link.clone()).await.expect("nobody is in a call");
+    let with_carol = alice.rung().await;
+    alice.tell(CommandKind::Answer { call: with_carol }).await.expect("it rings");
+    assert_eq!((alice.connected().await, carol.connected().await), (with_carol, with_carol));
+    let held = |person: &Person| {
+        let now = person.engine.snapshot();
+        now.calls.iter().map(|call| (call.call, call.held)).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(held(&alice), BTreeMap::from([(with_bob, true), (with_carol, false)]), "who answers talks to one");
+    // And a third caller hears that she is busy.
+    let mut dave = house.person("dave").await;
+    dave.dial(&alice.link.clone()).await.expect("nobody is in a call");
+    assert_eq!(dave.ended().await, EndReason::Busy);
+
+    let start = GroupCommand::Start { people: Vec::new(), calls: vec![with_bob, with_carol] };
+    let reply = alice.tell(CommandKind::Group(start)).await.expect("both are connected");
+    let Reply::Group(group) = reply else { panic!("{reply:?}") };
+    for person in [&mut bob, &mut carol] {
+        let asked = person.group_event(|event| matches!(event, GroupEvent::Invited { .. })).await;
+        assert_eq!(asked, group);
+        person.tell(CommandKind::Group(GroupCommand::Accept { group })).await.expect("it was asked");
+    }
+    for person in [&mut bob, &mut carol] {
+        person.group_event(|event| matches!(event, GroupEvent::Joined)).await;
+    }
+    for person in [&alice, &bob, &carol] {
+        let complete = || {
+            let now = person.engine.snapshot();
+            let linked = |member: &SnapshotMember| member.phase == Some(CallPhase::Connected) && !member.held;
+            now.groups.iter().any(|group| group.members.len() == 2 && group.members.iter().all(linked))
+        };
+        eventually(complete).await;
+        let now = person.engine.snapshot();
+        assert!(now.calls.iter().all(|call| call.group == Some(group) && !call.held), "{:?}", now.calls);
+    }
+    for person in [&mut alice, &mut bob, &mut carol, &mut dave] {
         person.stop().await;
     }
     house.close().await;
@@ -484,10 +534,28 @@ impl Guest {
         (self.call, callee.call) = (Some(call), Some(call));
     }
 
+    /// The group of the first such event.
+    async fn group_event(&mut self, wanted: impl Fn(&GroupEvent) -> bool) -> GroupId {
+        self.until(|event| match event {
+            Event::Group { group, event } if wanted(event) => Some(*group),
+            _ => None,
+        })
+        .await
+    }
+
     async fn stop(&mut self) {
         self.engine.send(CommandKind::Shutdown).expect("the engine takes commands");
         self.until(|event| matches!(event, Event::Stopped).then_some(())).await;
     }
+}
+
+async fn eventually(holds: impl Fn() -> bool) {
+    let waits = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, waits).await.expect("it comes to hold");
 }
 
 /// Where the sound in a recording begins, seconds, and how loud it is from there on, dBFS.

@@ -348,11 +348,6 @@ impl Switchboard {
         }
     }
 
-    /// How many calls there may be at a time that are not of a group.
-    pub fn set_calls(&mut self, calls: usize) {
-        self.limits.calls = calls;
-    }
-
     /// Ends a call in whatever state it is; cancels a dial, declines what rings. False if there is no such call.
     pub fn hang_up(&mut self, call: CallId, reason: EndReason, now: Instant) -> bool {
         self.with(call, now, |call| call.hang_up(reason)).unwrap_or(false)

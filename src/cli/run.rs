@@ -17,7 +17,6 @@ use super::settings::Over;
 use super::verbs::group::Beginning;
 use super::{resolve, verbs};
 use crate::engine::{self, Failure, MonotonicClock, Options, RemoteVerb, whom};
-use crate::identity::Link;
 
 /// What every link begins with, in upper or lower case.
 const LINK_SCHEME: &str = "twocans:";
@@ -36,7 +35,7 @@ pub enum Next {
 pub struct Client {
     pub options: Options,
     /// To be shown at once.
-    pub link: Option<Link>,
+    pub link: Option<String>,
     json: bool,
     clock: MonotonicClock,
     _logs: logging::Logs,
@@ -75,7 +74,7 @@ fn carry_out(cli: Cli, json: &mut bool, clock: MonotonicClock) -> Result<Next, F
     let start = Start { home: &home, filter: filter.as_deref(), json: *json, clock };
     let verb = match cli.verb {
         None => return client(start, config, None),
-        Some(Verb::Open { link }) => return client(start, config, Some(whom::link(&link)?)),
+        Some(Verb::Open { link }) => return client(start, config, Some(whom::openable(&link)?)),
         Some(verb) => verb,
     };
     let _logs = logging::start(filter.as_deref(), keeps_logs(&verb).then_some(home.as_path()))?;
@@ -257,9 +256,9 @@ struct Start<'a> {
 }
 
 /// The client, unless it runs already: then it is shown, and `link` in it.
-fn client(start: Start<'_>, config: ConfigFile, link: Option<Link>) -> Result<Next, Failure> {
+fn client(start: Start<'_>, config: ConfigFile, link: Option<String>) -> Result<Next, Failure> {
     let (verb, request) = match &link {
-        Some(link) => ("open", RemoteVerb::Open { link: link.to_string() }),
+        Some(link) => ("open", RemoteVerb::Open { link: link.clone() }),
         None => ("show", RemoteVerb::Show),
     };
     if let Some(answer) = engine::ask_running(start.home, &request)? {
@@ -271,7 +270,7 @@ fn client(start: Start<'_>, config: ConfigFile, link: Option<Link>) -> Result<Ne
 }
 
 #[cfg(feature = "gui")]
-fn new_client(start: Start<'_>, config: ConfigFile, link: Option<Link>) -> Result<Next, Failure> {
+fn new_client(start: Start<'_>, config: ConfigFile, link: Option<String>) -> Result<Next, Failure> {
     let Start { home, filter, json, clock } = start;
     let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let display = has("DISPLAY") || has("WAYLAND_DISPLAY") || has("WAYLAND_SOCKET");
@@ -288,7 +287,7 @@ fn new_client(start: Start<'_>, config: ConfigFile, link: Option<Link>) -> Resul
 }
 
 #[cfg(not(feature = "gui"))]
-fn new_client(_: Start<'_>, _: ConfigFile, _: Option<Link>) -> Result<Next, Failure> {
+fn new_client(_: Start<'_>, _: ConfigFile, _: Option<String>) -> Result<Next, Failure> {
     Err(usage("this twocans has no desktop client; try `twocans demo`, or `twocans call LINK` to talk from here"))
 }
 

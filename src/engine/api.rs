@@ -368,7 +368,8 @@ pub enum Event {
     },
     /// Another process of this profile was given this link, perhaps by a page in a browser: it is to be shown, not dialled.
     LinkOpened {
-        link: Link,
+        /// A person's, or one to join a group call.
+        link: String,
     },
     /// Another process of this profile was to open the window that is there already.
     ShowRequested,

@@ -1,6 +1,7 @@
 //! Who is meant: a link, or the name of a contact.
 
 use super::{Contact, Failure};
+use crate::call::group::{ParseTicketError, Ticket};
 use crate::identity::{Link, ParseLinkError};
 
 const PREFIX: &str = "twocans:";
@@ -35,6 +36,18 @@ pub fn parse(text: &str) -> Result<Whom, Failure> {
 /// A usage failure that says what is wrong with the link.
 pub fn link(text: &str) -> Result<Link, Failure> {
     text.trim().parse().map_err(|why: ParseLinkError| Failure::usage(why.to_string()))
+}
+
+/// A link that a desktop hands over: a person's, or one to join a group call; as it is written.
+///
+/// # Errors
+/// A usage failure that says what is wrong with the link.
+pub fn openable(text: &str) -> Result<String, Failure> {
+    match text.parse::<Ticket>() {
+        Ok(join) => Ok(join.to_string()),
+        Err(ParseTicketError::NotAJoinLink) => link(text).map(|link| link.to_string()),
+        Err(why) => Err(Failure::usage(why.to_string())),
+    }
 }
 
 /// The one contact of this name; upper and lower case are the same.

@@ -31,7 +31,6 @@ use eframe::egui::{Context, IconData, ViewportBuilder};
 use crate::engine::{
     CommandKind, Engine, Event, Events, Failure, FailureKind, Options, Passphrase, Retry, replace_identity,
 };
-use crate::identity::Link;
 use app::App;
 use desktop::Desktop;
 
@@ -43,7 +42,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the profile is in use or damaged, or no window can be opened.
-pub fn run(options: Options, link: Option<Link>) -> Result<(), Failure> {
+pub fn run(options: Options, link: Option<String>) -> Result<(), Failure> {
     let window: Arc<OnceLock<Context>> = Arc::default();
     let awake = window.clone();
     let wake = move || {
@@ -101,7 +100,7 @@ fn show(
     events: Events,
     window: &Arc<OnceLock<Context>>,
     after: Rc<Cell<After>>,
-    link: Option<Link>,
+    link: Option<String>,
 ) -> Result<(), Failure> {
     let icon = eframe::icon_data::from_png_bytes(ICON).map_err(|why| no_window(&why.to_string()))?;
     let icon: Arc<IconData> = Arc::new(icon);
@@ -124,7 +123,7 @@ fn show(
         desktop.start(cc, &icon);
         let mut app = App::new(ctx, engine, events, &icon, desktop, after);
         if let Some(link) = link {
-            desktop::open_link(&mut app, ctx, &link.to_string());
+            desktop::open_link(&mut app, ctx, &link);
         }
         let _ = window.set(ctx.clone());
         close_on_interrupt(ctx.clone());

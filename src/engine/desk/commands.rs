@@ -349,7 +349,7 @@ impl Desk {
                 }
             }
             RemoteVerb::Open { .. } | RemoteVerb::Show if !self.options.windowed => return Err(no_window()),
-            RemoteVerb::Open { link } => self.emit(Event::LinkOpened { link: whom::link(&link)? }),
+            RemoteVerb::Open { link } => self.emit(Event::LinkOpened { link: whom::openable(&link)? }),
             RemoteVerb::Show => self.emit(Event::ShowRequested),
             RemoteVerb::Call { link } => {
                 let to = self.whom(&link)?;

@@ -46,7 +46,7 @@ use super::{
     SuperPeerMode,
 };
 use crate::base::{CallId, GroupId, NodeId, Person};
-use crate::call::{GroupLetter, Message, Switchboard};
+use crate::call::{GroupLetter, Limits, Message, Switchboard};
 use crate::control::{Ask, ControlServer};
 use crate::identity::{Link, PersonKey};
 use crate::nat::{MappedPort, NetworkChange};
@@ -244,8 +244,11 @@ pub(super) async fn run(furniture: Furniture) {
     let audio_shown = Arc::new(options.audio.clone());
     let network_shown = Arc::new(options.network.clone());
     let relay_service = RelayService::new(&options.network);
+    // A second caller waits where somebody can choose.
+    let calls = if options.windowed { 2 } else { 1 };
+    let limits = Limits { calls, ..Limits::default() };
     let mut desk = Desk {
-        switchboard: Switchboard::new(me.clone(), crate::call::Limits::default()),
+        switchboard: Switchboard::new(me.clone(), limits),
         options,
         me,
         store,
