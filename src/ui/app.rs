@@ -447,7 +447,7 @@ impl App {
                 self.notice = None;
             }
             Event::RingFailed { why, .. } => self.desktop.is_silent(why),
-            Event::LinkOpened { link } => desktop::open_link(self, ctx, &link),
+            Event::LinkOpened { link } => desktop::open_link(self, ctx, link),
             Event::ShowRequested => self.desktop.show(ctx),
             Event::Connected { call, .. } => self.connected(*call),
             Event::Stats(stats) => self.notes.of(stats.call).trends.add(stats),

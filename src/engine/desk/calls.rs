@@ -427,8 +427,12 @@ impl Desk {
                 if live.side == CallSide::Caller {
                     live.answered_at = Some(now);
                 }
+                let in_group = live.group.is_some();
                 self.emit_at(now, Event::Answered { call });
-                self.hold_all_but(call, now);
+                // Members answer each other by themselves, also while the group is on hold.
+                if !in_group {
+                    self.hold_all_but(call, now);
+                }
                 if let Err(failure) = self.start_sound() {
                     self.emit_at(now, Event::Failed(failure));
                     self.switchboard.hang_up(call, EndReason::Device, now);
@@ -506,6 +510,7 @@ impl Desk {
             self.emit_at(now, Event::SafetyWords { call, words });
         }
         self.emit_at(at, Event::Connected { call, peer, ring, answer_to_media, path, audio_t0 });
+        self.follow_hold_of_group(call, now);
     }
 
     pub(super) fn reconnected(&mut self, call: CallId, now: Instant) {

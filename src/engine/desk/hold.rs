@@ -48,6 +48,7 @@ impl Desk {
         if calls.is_empty() {
             return Err(Failure::usage("there is no connected call"));
         }
+        self.groups.note_held(held);
         calls.into_iter().try_for_each(|call| self.set_held(call, held, now).map(drop))
     }
 

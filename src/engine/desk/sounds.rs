@@ -127,6 +127,7 @@ impl Desk {
             Ok(told) => told.into_iter().for_each(|event| self.emit_at(now, event)),
             Err(why) => {
                 self.emit_at(now, Event::Failed(why));
+                self.leave_all_groups(now);
                 let calls: Vec<CallId> = self.calls.keys().copied().collect();
                 for call in calls {
                     self.hang_up(call, EndReason::Device, now);

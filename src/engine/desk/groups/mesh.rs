@@ -19,6 +19,8 @@ use crate::identity::Link;
 
 /// A member's program answers by itself, an invited human within the group's time.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
+/// Groups at a time, those counted into which we are asked: whoever talks with us could ask without end.
+const MAX_GROUPS: usize = 4;
 
 /// From a group to the rooms.
 impl Desk {
@@ -246,7 +248,8 @@ impl Desk {
 
     /// Somebody asks us into a group of which we have not heard.
     fn begin_invited(&mut self, from: Person, message: &GroupMessage, now: Instant) -> bool {
-        if self.blocked.contains(&from) || !self.options.callable && self.calls.is_empty() {
+        let nobody_is_there = !self.options.callable && self.calls.is_empty();
+        if self.blocked.contains(&from) || nobody_is_there || self.groups.all.len() >= MAX_GROUPS {
             return false;
         }
         let (limits, unix_ms) = (self.group_limits(), unix_now_ms());

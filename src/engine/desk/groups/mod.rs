@@ -115,6 +115,14 @@ impl Groups {
         self.all.values().any(LiveGroup::is_joined)
     }
 
+    /// All of them are on hold now, or none.
+    pub fn note_held(&mut self, held: bool) {
+        self.all
+            .values_mut()
+            .filter(|group| group.machine.state() == GroupState::In)
+            .for_each(|group| group.held = held);
+    }
+
     /// Whether nobody but us is in this group's call yet.
     pub fn is_waiting(&self, group: GroupId) -> bool {
         self.all.get(&group).is_some_and(|group| group.machine.size() == 1)

@@ -210,6 +210,15 @@ impl Desk {
         Ok(Reply::Done)
     }
 
+    /// A member who comes while the group is on hold waits as the others do.
+    pub(in super::super) fn follow_hold_of_group(&mut self, call: CallId, now: Instant) {
+        let group = self.calls.get(&call).and_then(|live| live.group);
+        if group.and_then(|id| self.groups.all.get(&id)).is_some_and(|group| group.held) {
+            // It has just been connected.
+            let _ = self.set_held(call, true, now);
+        }
+    }
+
     fn silence_member(&mut self, id: GroupId, person: Person, silenced: bool) -> CommandResult {
         let group = self.group(id)?;
         let Some(key) = group.seats.get(&person).copied() else {
