@@ -21,6 +21,8 @@ const TURN: f64 = 3.0;
 const SLOT: f64 = 4.0;
 /// Then three speak at once, while processor and network are watched.
 const TOGETHER: f64 = 10.0;
+/// What is cut out of a recording before the speech, ms.
+const BEFORE: f64 = 300.0;
 /// Until everybody is in, on every tape.
 const LEAD: f64 = 6.0;
 
@@ -77,16 +79,18 @@ fn everybody_hears_everybody() {
     report_cost(&people, began + together * 1e3 + 1500.0, began + length * 1e3);
     people.iter_mut().for_each(Member::leaves);
 
-    let mut scores = Vec::new();
+    let (mut scores, mut delays) = (Vec::new(), Vec::new());
     for (who, speaker) in people.iter().enumerate() {
         let said_at = speaker.tape_began() + (LEAD + who as f64 * SLOT) * 1e3;
         for listener in people.iter().filter(|listener| listener.person != speaker.person) {
-            let recorded = listener.recorded(said_at - 300.0, TURN + 0.9);
-            let (share, pesq) = judged(&tapes[who].1, &recorded);
+            let recorded = listener.recorded(said_at - BEFORE, TURN + 0.9);
+            let (share, pesq, lag_ms) = judged(&tapes[who].1, &recorded);
             assert!(share >= 0.8, "{} hears {} of {}", listener.name, share, speaker.name);
             scores.push(f64::from(pesq));
+            delays.push(f64::from(lag_ms) - BEFORE);
         }
     }
+    println!("mouth to ear: p50 {:.0} ms, p95 {:.0} ms", quantile(&delays, 0.5), quantile(&delays, 0.95));
     let (worst, median) = (quantile(&scores, 0.0), quantile(&scores, 0.5));
     println!("{} directions heard: PESQ-WB worst {worst:.2}, median {median:.2}", scores.len());
     assert_eq!(scores.len(), count * (count - 1));

@@ -238,10 +238,10 @@ fn who_has_a_narrow_uplink_is_carried_by_somebody_who_has_not() {
         for (speaker, at, least) in [(1, NARROW_SPEAKS, 0.6), (0, OTHER_SPEAKS, 0.9)] {
             let said_at = people[speaker].tape_began() + at * 1e3;
             let listeners = people.iter().enumerate().filter(|(n, _)| *n != speaker && *n != 1);
-            let scores: Vec<(f32, f32)> =
+            let scores: Vec<(f32, f32, f32)> =
                 listeners.map(|(_, it)| judged(&tapes[speaker].1, &it.recorded(said_at - 300.0, TURN + 1.2))).collect();
-            println!("m{speaker}, share heard and PESQ-WB: {scores:.2?}");
-            assert!(scores.iter().all(|(share, _)| *share >= least), "{scores:?}");
+            println!("m{speaker}, share heard, PESQ-WB, lag: {scores:.2?}");
+            assert!(scores.iter().all(|(share, _, _)| *share >= least), "{scores:?}");
         }
         println!("{carried} of {} hear m1 through another", PEOPLE - 1);
         // All but the carrier itself.

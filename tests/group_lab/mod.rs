@@ -115,7 +115,7 @@ pub fn mono_of(line: &Value) -> f64 {
 /// A tape on which a person says `seconds` of speech from each of `at` (seconds) on. Even and odd people have different
 /// voices.
 pub fn write_tape(path: &Path, who: usize, at: &[f64], seconds: f64, length: f64) -> Vec<f32> {
-    let voice = read_wav(&recording(if who % 2 == 0 { "alice" } else { "bob" }));
+    let voice = read_wav(&recording(if who.is_multiple_of(2) { "alice" } else { "bob" }));
     // Past the silence at the beginning.
     let speech: Vec<f32> = voice.into_iter().skip(SAMPLE_RATE_HZ / 2).collect();
     let mut tape = vec![0.0f32; (length * SAMPLE_RATE_HZ as f64) as usize];
@@ -139,7 +139,8 @@ pub fn write_tape(path: &Path, who: usize, at: &[f64], seconds: f64, length: f64
     speech.into_iter().take((seconds * SAMPLE_RATE_HZ as f64) as usize).collect()
 }
 
-/// How well one direction came through: share of the speech, and PESQ-WB.
-pub fn judged(said: &[f32], recorded: &[f32]) -> (f32, f32) {
-    (heard(said, recorded).share, pesq_wb(said, recorded))
+/// How well one direction came through: share of the speech, PESQ-WB, and how much later than in `said` it is, ms.
+pub fn judged(said: &[f32], recorded: &[f32]) -> (f32, f32, f32) {
+    let found = heard(said, recorded);
+    (found.share, pesq_wb(said, recorded), found.lag_ms)
 }
