@@ -102,6 +102,7 @@ impl Desk {
             Err(why) => return Err(refused(&why)),
         };
         self.begin_call(call, Some(to.person), crate::engine::CallSide::Caller, now);
+        let said_name = to.name.clone();
         self.start_sound()?;
         self.open_link(call);
         self.emit_at(now, Event::Dialing { call, peer: to.person });
@@ -119,6 +120,8 @@ impl Desk {
         if let Some(live) = self.calls.get_mut(&call) {
             live.dialling = Some(task);
             live.invite = Some(invite);
+            // Somebody who is no contact is called as their link says.
+            live.name = live.name.take().or(said_name);
         }
         Ok(call)
     }
