@@ -26,6 +26,10 @@ const BEFORE: f64 = 300.0;
 /// Until everybody is in, on every tape.
 const LEAD: f64 = 6.0;
 
+/// A step of the staircase makes 100 ms, up to half as much again is the reading's error, and the jitter buffer may stretch
+/// the sound by as much: what is missing from it would make more.
+const STEADY_MS: usize = 200;
+
 /// How many take part: ten where a release build is measured; where all tests run side by side with nothing optimised,
 /// five, which make twenty directions.
 fn members() -> usize {
@@ -159,7 +163,7 @@ fn a_call_between_two_grows_and_shrinks_without_a_gap() {
     for member in [&alice, &bob] {
         let climb = climb(&member.hears);
         println!("{} hears {climb:?}", member.name);
-        assert!(climb.longest_standstill_ms <= 150 && climb.repeated == 0 && climb.steps_heard > 80, "{climb:?}");
+        assert!(climb.longest_standstill_ms <= STEADY_MS && climb.repeated == 0 && climb.steps_heard > 80, "{climb:?}");
     }
     assert_eq!(alice.process.all("connected").len(), 2, "one link to each, and the old one stayed");
     world.finish();
@@ -206,7 +210,7 @@ fn who_crashes_is_missed_by_name_and_comes_back_and_the_others_hear_no_gap() {
     }
     let climb = climb(&carol.hears);
     println!("carol hears {climb:?}");
-    assert!(climb.longest_standstill_ms <= 150 && climb.repeated == 0, "{climb:?}");
+    assert!(climb.longest_standstill_ms <= STEADY_MS && climb.repeated == 0, "{climb:?}");
     world.finish();
 }
 

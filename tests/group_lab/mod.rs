@@ -97,10 +97,18 @@ impl Member {
         samples[at(from).min(until)..until].to_vec()
     }
 
-    /// When its microphone's file began, by the common clock in ms.
+    /// When its microphone's file began, by the common clock in ms. Waits until it has: while nobody speaks, that is up to
+    /// three seconds after the first link is there.
     pub fn tape_began(&self) -> f64 {
-        let connected = self.process.all("connected");
-        connected.iter().find_map(|line| line["audio_t0_ms"].as_f64()).expect("a file is played")
+        let end = Instant::now() + JOINING;
+        loop {
+            let connected = self.process.all("connected");
+            if let Some(began) = connected.iter().find_map(|line| line["audio_t0_ms"].as_f64()) {
+                return began;
+            }
+            assert!(Instant::now() < end, "{} plays no file: {}", self.name, self.process.last_words());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     pub fn leaves(&mut self) {
