@@ -3,9 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::driver::Action;
+use super::exit::Exit;
 use super::keys::Key;
 use crate::base::{CallId, GroupId};
 use crate::engine::{CommandKind, EndReason, GroupCommand};
+
+/// The user wants to go: the call is ended first. With nothing to hang up, or asked a second time, at once.
+pub fn leave(talk: Option<&Talk>, leaving: &mut bool) -> Vec<Action> {
+    match (talk, std::mem::replace(leaving, true)) {
+        (Some(talk), false) => vec![talk.hang_up()],
+        (None, _) | (_, true) => vec![Action::Exit(Exit::Fine)],
+    }
+}
 
 /// One call from the moment it exists.
 #[derive(Debug)]

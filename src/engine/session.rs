@@ -149,13 +149,8 @@ impl Dial {
     /// Ends when its sessions have.
     async fn attempt(&self) -> Result<(), RingFailure> {
         let payload = self.opening.message().encode();
-        let (mut initiators, mut flights) = (Vec::new(), Vec::new());
-        for _ in 0..FLIGHTS {
-            let (initiator, flight) =
-                Initiator::start(&self.me, self.to.person, &payload).map_err(|_| RingFailure::NotFound)?;
-            initiators.push(Some(initiator));
-            flights.push(flight);
-        }
+        let (mut initiators, flights) =
+            first_flights(&self.me, self.to.person, &payload).map_err(|_| RingFailure::NotFound)?;
         let mut attempts = self.rendezvous.ring(self.to.person, &self.to.hints, flights);
         let mut waiting: JoinSet<Option<Answered>> = JoinSet::new();
         let mut pumps = JoinSet::new();
@@ -218,10 +213,7 @@ impl Letter {
 
     async fn reply(&self) -> Option<GroupLetter> {
         let payload = Message::Group(self.letter.clone()).encode();
-        let made: Result<Vec<_>, _> =
-            (0..FLIGHTS).map(|_| Initiator::start(&self.me, self.to.person, &payload)).collect();
-        let (initiators, flights): (Vec<_>, Vec<_>) = made.ok()?.into_iter().unzip();
-        let mut initiators: Vec<_> = initiators.into_iter().map(Some).collect();
+        let (mut initiators, flights) = first_flights(&self.me, self.to.person, &payload).ok()?;
         let mut attempts = self.rendezvous.ring(self.to.person, &self.to.hints, flights);
         let mut waiting = JoinSet::new();
         let mut open = true;
@@ -245,6 +237,14 @@ impl Letter {
     }
 }
 
+/// One first flight for each way that is tried, and who reads the reply to it.
+fn first_flights(me: &PersonKey, to: Person, payload: &[u8]) -> Result<FirstFlights, SessionError> {
+    let made =
+        (0..FLIGHTS).map(|_| Initiator::start(me, to, payload).map(|(initiator, flight)| (Some(initiator), flight)));
+    made.collect::<Result<Vec<_>, _>>().map(|made| made.into_iter().unzip())
+}
+
+type FirstFlights = (Vec<Option<Initiator>>, Vec<Vec<u8>>);
 type Answered = (SignalStream, Session, Message);
 
 /// Of two failed ways, the one that tells more: a person who was reached in part is there.

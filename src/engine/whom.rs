@@ -50,6 +50,17 @@ pub fn openable(text: &str) -> Result<String, Failure> {
     }
 }
 
+/// The link that is meant, if need be that of a contact.
+///
+/// # Errors
+/// As [`parse`] and [`by_name`].
+pub fn resolve(contacts: &[Contact], text: &str) -> Result<Link, Failure> {
+    match parse(text)? {
+        Whom::Link(link) => Ok(link),
+        Whom::Name(name) => by_name(contacts, &name).map(|contact| contact.link.clone()),
+    }
+}
+
 /// The one contact of this name; upper and lower case are the same.
 ///
 /// # Errors

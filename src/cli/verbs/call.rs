@@ -12,7 +12,7 @@ use crate::cli::resolve::RING_TIMEOUT;
 use crate::cli::run::block_on;
 use crate::cli::session::Session;
 use crate::cli::settings::CallSettings;
-use crate::cli::talk::Talk;
+use crate::cli::talk::{self, Talk};
 use crate::engine::whom::{self, Whom};
 use crate::engine::{
     self, CommandKind, Event, Failure, FailureKind, GroupCommand, GroupEvent, Options, RemoteVerb, Reply,
@@ -120,14 +120,6 @@ impl Dial {
         }
     }
 
-    fn leave(&mut self) -> Vec<Action> {
-        match (&self.talk, std::mem::replace(&mut self.leaving, true)) {
-            (Some(talk), false) => vec![talk.hang_up()],
-            // Nothing to hang up yet, or the user cannot wait.
-            (None, _) | (_, true) => vec![Action::Exit(Exit::Fine)],
-        }
-    }
-
     fn event(&mut self, event: &Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Ready { .. } => {
@@ -219,7 +211,9 @@ impl Driver for Dial {
     fn handle(&mut self, input: Input<'_>, now: Instant) -> Vec<Action> {
         match input {
             Input::Event(event) => self.event(event, now),
-            Input::Key(Key::Quit | Key::HangUp) | Input::Interrupt => self.leave(),
+            Input::Key(Key::Quit | Key::HangUp) | Input::Interrupt => {
+                talk::leave(self.talk.as_ref(), &mut self.leaving)
+            }
             Input::Key(key) => self.key(key),
             Input::Deadline => self.talk.as_mut().map(|talk| talk.time_passed(now)).unwrap_or_default(),
         }

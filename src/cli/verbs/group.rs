@@ -11,12 +11,11 @@ use crate::cli::keys::{Key, Keyboard};
 use crate::cli::output::{Output, Report};
 use crate::cli::session::Session;
 use crate::cli::settings::GroupSettings;
-use crate::cli::talk::Talk;
-use crate::engine::whom::{self, Whom};
+use crate::cli::talk::{self, Talk};
 use crate::engine::{
     self, CommandKind, Event, Failure, FailureKind, GroupCommand, GroupEvent, LeftReason, Options, RemoteVerb, Reply,
+    whom,
 };
-use crate::identity::Link;
 
 /// How the call begins.
 #[derive(Debug, Clone)]
@@ -73,11 +72,7 @@ async fn command(session: &mut Session<'_>, beginning: Beginning) -> Result<Grou
     let contacts = session.contacts().await?;
     Ok(match beginning {
         Beginning::Start(people) => {
-            let link = |who: &String| match whom::parse(who)? {
-                Whom::Link(link) => Ok(link),
-                Whom::Name(name) => whom::by_name(&contacts, &name).map(|contact| contact.link.clone()),
-            };
-            let people: Vec<Link> = people.iter().map(link).collect::<Result<_, Failure>>()?;
+            let people = people.iter().map(|who| whom::resolve(&contacts, who)).collect::<Result<Vec<_>, _>>()?;
             for link in &people {
                 if let Some(name) = &link.name {
                     session.out().introduce(link.person, name);
@@ -168,13 +163,6 @@ impl Group {
             (key, _) => talk.key(key),
         }
     }
-
-    fn leave(&mut self) -> Vec<Action> {
-        match (&self.talk, std::mem::replace(&mut self.leaving, true)) {
-            (Some(talk), false) => vec![talk.hang_up()],
-            (None, _) | (_, true) => vec![Action::Exit(Exit::Fine)],
-        }
-    }
 }
 
 fn exit_of(reason: LeftReason) -> Exit {
@@ -190,7 +178,9 @@ impl Driver for Group {
     fn handle(&mut self, input: Input<'_>, now: Instant) -> Vec<Action> {
         match input {
             Input::Event(event) => self.event(event, now),
-            Input::Key(Key::Quit | Key::HangUp) | Input::Interrupt => self.leave(),
+            Input::Key(Key::Quit | Key::HangUp) | Input::Interrupt => {
+                talk::leave(self.talk.as_ref(), &mut self.leaving)
+            }
             Input::Key(key) => self.key(key),
             Input::Deadline => self.talk.as_mut().map(|talk| talk.time_passed(now)).unwrap_or_default(),
         }

@@ -431,7 +431,7 @@ impl Desk {
                 self.emit_at(now, Event::Answered { call });
                 // Members answer each other by themselves, also while the group is on hold.
                 if !in_group {
-                    self.hold_all_but(call, now);
+                    self.hold_all_but(&[call], now);
                 }
                 if let Err(failure) = self.start_sound() {
                     self.emit_at(now, Event::Failed(failure));

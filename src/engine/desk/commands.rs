@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Desk, DeskInput};
 use crate::base::{CallId, EndReason, Person};
-use crate::call::DialRefused;
+use crate::call::{DialRefused, Invite};
 use crate::control::{Ask, Response};
 use crate::engine::backup::{self, BACKUP_EXPORTED, Belongings};
 use crate::engine::doctor::{self, Asker, Patient};
@@ -17,12 +17,13 @@ use crate::engine::profile::{DISPLAY_NAME, stored};
 use crate::engine::remote::{self, RemoteVerb};
 use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::Transmit;
-use crate::engine::whom::{self, Whom};
+use crate::engine::whom;
 use crate::engine::{
     AudioChoice, CallPhase, Command, CommandId, CommandKind, CommandResult, Diagnosis, Event, Failure, FailureKind,
     LookupReport, NetworkChoice, Reply, Retry, TransmitMode,
 };
 use crate::identity::{Link, Passphrase, clean_name};
+use crate::rendezvous::Rendezvous;
 
 /// Ringing time of a call that another process asked for; as `--ring-timeout`'s default.
 const DEFAULT_RING_TIMEOUT: Duration = Duration::from_secs(45);
@@ -106,24 +107,35 @@ impl Desk {
         self.start_sound()?;
         self.open_link(call);
         self.emit_at(now, Event::Dialing { call, peer: to.person });
-        let dial = Dial {
-            rendezvous,
-            me: self.me.clone(),
-            to,
-            call,
-            opening: Opening::Invite(invite.clone()),
-            ids: self.new_sessions(),
-            progress: Progress::default(),
-            desk: self.inbox.clone(),
-        };
-        let task = self.signalling.spawn(dial.ring());
+        self.ring(rendezvous, call, to, invite);
         if let Some(live) = self.calls.get_mut(&call) {
-            live.dialling = Some(task);
-            live.invite = Some(invite);
             // Somebody who is no contact is called as their link says.
             live.name = live.name.take().or(said_name);
         }
         Ok(call)
+    }
+
+    /// Looks for the callee of a call that has begun, and lets it ring there.
+    pub(super) fn ring(&mut self, rendezvous: Rendezvous, call: CallId, to: Link, invite: Invite) {
+        let dial = self.dial_of(rendezvous, call, to, Opening::Invite(invite.clone()));
+        let task = self.signalling.spawn(dial.ring());
+        if let Some(live) = self.calls.get_mut(&call) {
+            live.dialling = Some(task);
+            live.invite = Some(invite);
+        }
+    }
+
+    pub(super) fn dial_of(&mut self, rendezvous: Rendezvous, call: CallId, to: Link, opening: Opening) -> Dial {
+        Dial {
+            rendezvous,
+            me: self.me.clone(),
+            to,
+            call,
+            opening,
+            ids: self.new_sessions(),
+            progress: Progress::default(),
+            desk: self.inbox.clone(),
+        }
     }
 
     async fn choose_audio(&mut self, choice: AudioChoice) -> CommandResult {
@@ -365,10 +377,7 @@ impl Desk {
 
     /// Who is meant by a link, or by the name of a contact.
     pub(super) fn whom(&self, text: &str) -> Result<Link, Failure> {
-        Ok(match whom::parse(text)? {
-            Whom::Link(link) => link,
-            Whom::Name(name) => whom::by_name(&self.contacts, &name)?.link.clone(),
-        })
+        whom::resolve(&self.contacts, text)
     }
 
     /// What `status --json` prints.
@@ -455,7 +464,7 @@ fn refused(why: &DialRefused) -> Failure {
     }
 }
 
-fn offline() -> Failure {
+pub(super) fn offline() -> Failure {
     Failure::usage("this process is not on the network")
 }
 

@@ -459,6 +459,12 @@ impl Desk {
         self.contacts.iter().find(|contact| contact.person == person)
     }
 
+    /// Their link as the address book has it, or a bare one.
+    fn link_of(&self, person: Person) -> Link {
+        let known = self.contact(person).map(|contact| contact.link.clone());
+        known.unwrap_or(Link { person, name: None, hints: Vec::new() })
+    }
+
     fn emit(&self, event: Event) {
         self.emit_at(Instant::now(), event);
     }

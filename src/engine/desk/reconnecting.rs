@@ -9,9 +9,8 @@ use super::{Desk, DeskInput};
 use crate::base::CallId;
 use crate::call::{Interruption, Limits, Rejoin};
 use crate::engine::link_task::LinkJob;
-use crate::engine::session::{Dial, Opening, Progress};
+use crate::engine::session::Opening;
 use crate::engine::{Broken, CallPhase, Cause, Event, MediaPath};
-use crate::identity::Link;
 use crate::link::Timings;
 use crate::nat::{NetworkChange, NetworkWatch};
 
@@ -104,17 +103,8 @@ impl Desk {
     fn dial_anew(&mut self, call: CallId, opening: Opening, patience: Duration) {
         let Some(rendezvous) = self.rendezvous.clone() else { return };
         let Some(peer) = self.calls.get(&call).and_then(|live| live.peer) else { return };
-        let known = self.contact(peer).map(|contact| contact.link.clone());
-        let dial = Dial {
-            rendezvous,
-            me: self.me.clone(),
-            to: known.unwrap_or(Link { person: peer, name: None, hints: Vec::new() }),
-            call,
-            opening,
-            ids: self.new_sessions(),
-            progress: Progress::default(),
-            desk: self.inbox.clone(),
-        };
+        let to = self.link_of(peer);
+        let dial = self.dial_of(rendezvous, call, to, opening);
         self.signalling.spawn(dial.keep_ringing(patience));
     }
 

@@ -18,26 +18,24 @@ impl Desk {
         let group = self.groups.all.get_mut(&id)?;
         match event {
             HearingEvent::Path { from, to, path } => return Some(GroupEvent::Hearing { from, to, path }),
-            HearingEvent::Carry { from, to } => drop(group.carried.insert((from, to))),
-            HearingEvent::StopCarrying { from, to } => drop(group.carried.remove(&(from, to))),
+            HearingEvent::Carry { .. } | HearingEvent::StopCarrying { .. } => self.refresh_forwards(id),
             HearingEvent::SendTo { to, send } => {
                 if let (Some(sound), Some(key)) = (&self.sound, group.seats.get(&to)) {
                     sound.set_listens(*key, send);
                 }
-                return None;
             }
         }
-        self.refresh_forwards(id);
         None
     }
 
     /// Tells each link that brings packets where they go on to.
     pub(super) fn refresh_forwards(&self, id: GroupId) {
         let Some(group) = self.groups.all.get(&id) else { return };
-        let key = group.machine.group();
+        let (key, plan) = (group.machine.group(), group.machine.hearing().plan());
+        let carried: Vec<_> = plan.streams_of(self.me.person()).collect();
         for (from, seat) in &group.seats {
             let Some(seat) = self.seats.get(seat) else { continue };
-            let to = group.carried.iter().filter(|(speaker, _)| speaker == from).map(|(_, to)| *to);
+            let to = carried.iter().filter(|(speaker, _)| speaker == from).map(|(_, to)| *to);
             let links = to.filter_map(|to| self.link_to(group, to)).collect();
             seat.inlet.pass_on(Tag::of(key, *from).speaker(), links);
         }

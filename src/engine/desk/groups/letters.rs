@@ -7,7 +7,6 @@ use crate::call::group::{Body, GroupMessage, TicketRefused};
 use crate::call::{GroupLetter, Message};
 use crate::engine::desk::Desk;
 use crate::engine::session::{Letter, Verdict};
-use crate::identity::Link;
 
 /// Of one person: so many at once, then one per interval.
 const LETTERS_OF_ONE: Rate = Rate::new(20, Duration::from_secs(1));
@@ -69,11 +68,10 @@ impl Desk {
             return;
         }
         let Some(rendezvous) = self.rendezvous.clone() else { return };
-        let known = self.contact(to).map(|contact| contact.link.clone());
         let letter = Letter {
             rendezvous,
             me: self.me.clone(),
-            to: known.unwrap_or(Link { person: to, name: None, hints: Vec::new() }),
+            to: self.link_of(to),
             group: id,
             letter: GroupLetter { from: self.me.person(), message },
             desk: self.inbox.clone(),

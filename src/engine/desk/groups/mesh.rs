@@ -12,10 +12,8 @@ use crate::engine::desk::Desk;
 use crate::engine::desk::calls::ring;
 use crate::engine::desk::commands::random;
 use crate::engine::link_task::LinkJob;
-use crate::engine::session::{Dial, Opening, Progress};
 use crate::engine::voice_thread::PeerKey;
 use crate::engine::{CallPhase, Event};
-use crate::identity::Link;
 
 /// A member's program answers by itself, an invited human within the group's time.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,22 +49,7 @@ impl Desk {
         }
         self.open_link(call);
         self.emit_at(now, Event::Dialing { call, peer: to });
-        let known = self.contact(to).map(|contact| contact.link.clone());
-        let dial = Dial {
-            rendezvous,
-            me: self.me.clone(),
-            to: link.or(known).unwrap_or(Link { person: to, name: None, hints: Vec::new() }),
-            call,
-            opening: Opening::Invite(invite.clone()),
-            ids: self.new_sessions(),
-            progress: Progress::default(),
-            desk: self.inbox.clone(),
-        };
-        let task = self.signalling.spawn(dial.ring());
-        if let Some(live) = self.calls.get_mut(&call) {
-            live.dialling = Some(task);
-            live.invite = Some(invite);
-        }
+        self.ring(rendezvous, call, link.unwrap_or_else(|| self.link_of(to)), invite);
     }
 
     pub(super) fn say_over_link(&mut self, id: GroupId, to: Person, message: Vec<u8>) {

@@ -58,8 +58,6 @@ pub(super) struct LiveGroup {
     /// As they were handed over, for their hints.
     links: BTreeMap<Person, Link>,
     silenced: BTreeSet<Person>,
-    /// Who speaks to whom through us.
-    carried: BTreeSet<(Person, Person)>,
     /// Packets that had come at the last tick: directly, and through helpers.
     counts: BTreeMap<Person, (u32, u32)>,
     strain: Strain,
@@ -83,7 +81,6 @@ impl LiveGroup {
             calls: BTreeMap::new(),
             links: BTreeMap::new(),
             silenced: BTreeSet::new(),
-            carried: BTreeSet::new(),
             counts: BTreeMap::new(),
             strain: Strain::default(),
             started: now,

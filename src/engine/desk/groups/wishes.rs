@@ -7,7 +7,7 @@ use crate::base::{CallId, GroupId, Person};
 use crate::call::group::{GroupCall, GroupKey, GroupState, Ticket};
 use crate::engine::clock::{unix_now_ms, unix_now_s};
 use crate::engine::desk::Desk;
-use crate::engine::desk::commands::random;
+use crate::engine::desk::commands::{offline, random};
 use crate::engine::{CallPhase, CommandResult, Event, Failure, FailureKind, GroupCommand, GroupEvent, Reply, Retry};
 use crate::identity::Link;
 
@@ -56,7 +56,7 @@ impl Desk {
     /// A group of our own, with whom we ring and with whom we talk.
     fn start_group(&mut self, people: Vec<Link>, calls: &[CallId], now: Instant) -> Result<GroupId, Failure> {
         if self.rendezvous.is_none() {
-            return Err(Failure::usage("this process is not on the network"));
+            return Err(offline());
         }
         if self.groups.any_joined() {
             return Err(Failure {
@@ -75,7 +75,7 @@ impl Desk {
         let first = first.or(people.first().map(|link| link.person));
         self.begin_group(key.id, LiveGroup::new(machine, true, first, now), now)?;
         self.emit_at(now, Event::Group { group: key.id, event: GroupEvent::Started });
-        self.hold_all_but_those(calls, now);
+        self.hold_all_but(calls, now);
         let of_calls = calls.iter().map(|call| self.adopt(key.id, *call, now)).collect::<Result<Vec<_>, _>>();
         let invited = of_calls.and_then(|of_calls| self.invite(key.id, people, of_calls, now));
         if let Err(why) = invited {
@@ -147,7 +147,7 @@ impl Desk {
             return Err(Failure::usage("you are in this group call, or have been asked into it"));
         }
         if self.rendezvous.is_none() {
-            return Err(Failure::usage("this process is not on the network"));
+            return Err(offline());
         }
         let (me, limits) = (self.me.clone(), self.group_limits());
         let name = self.options.display_name.clone();
@@ -179,7 +179,7 @@ impl Desk {
         group.ringer = None;
         let calls: Vec<CallId> = group.calls.values().copied().collect();
         self.groups.next_tick = Some(now + TICK);
-        self.hold_all_but_those(&calls, now);
+        self.hold_all_but(&calls, now);
         Ok(Reply::Done)
     }
 
@@ -236,19 +236,7 @@ impl Desk {
     }
 
     /// Whoever takes a call talks in it alone.
-    pub(in super::super) fn hold_all_but(&mut self, call: CallId, now: Instant) {
-        let group = self.calls.get(&call).and_then(|live| live.group);
-        let alike = |other: &CallId| *other == call || group.is_some_and(|group| self.is_of(*other, group));
-        let stay: Vec<CallId> = self.calls.keys().copied().filter(alike).collect();
-        self.hold_all_but_those(&stay, now);
-    }
-
-    fn is_of(&self, call: CallId, group: GroupId) -> bool {
-        let adopted = self.groups.all.get(&group).is_some_and(|group| group.calls.values().any(|it| *it == call));
-        adopted || self.calls.get(&call).is_some_and(|live| live.group == Some(group))
-    }
-
-    fn hold_all_but_those(&mut self, stay: &[CallId], now: Instant) {
+    pub(in super::super) fn hold_all_but(&mut self, stay: &[CallId], now: Instant) {
         let others: Vec<CallId> = self.calls.keys().copied().filter(|call| !stay.contains(call)).collect();
         for call in others {
             // What is not connected cannot be held, and need not be.
