@@ -15,7 +15,7 @@ use crate::cli::keys::Key;
 use crate::cli::output::{Output, Report, SdpStep};
 use crate::cli::session::Session;
 use crate::cli::settings::SdpSettings;
-use crate::cli::talk::Talk;
+use crate::cli::talk::{self, Talk};
 use crate::engine::{CommandKind, Event, Failure, FailureKind, Options, Reply, Retry, SinkSpec, name_of_nameless};
 
 /// How long the other side's file is waited for unless told otherwise: a person may carry it.
@@ -83,14 +83,6 @@ impl SdpCall {
             limit: settings.seconds.map(|seconds| seconds.0),
             talk: None,
             leaving: false,
-        }
-    }
-
-    fn leave(&mut self) -> Vec<Action> {
-        match (&self.talk, std::mem::replace(&mut self.leaving, true)) {
-            (Some(talk), false) => vec![talk.hang_up()],
-            // Nothing to hang up yet, or the user cannot wait.
-            (None, _) | (_, true) => vec![Action::Exit(Exit::Fine)],
         }
     }
 
@@ -205,7 +197,9 @@ impl Driver for SdpCall {
     fn handle(&mut self, input: Input<'_>, now: Instant) -> Vec<Action> {
         match input {
             Input::Event(event) => self.event(event, now),
-            Input::Key(Key::Quit | Key::HangUp) | Input::Interrupt => self.leave(),
+            Input::Key(Key::Quit | Key::HangUp) | Input::Interrupt => {
+                talk::leave(self.talk.as_ref(), &mut self.leaving)
+            }
             Input::Key(key) => self.talk.as_mut().map(|talk| talk.key(key)).unwrap_or_default(),
             Input::Deadline => self.time_passed(now),
         }
