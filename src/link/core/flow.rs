@@ -161,6 +161,7 @@ impl Core {
             self.stats.datagrams_refused += 1;
             return;
         }
+        self.checks.heard((local, from));
         let is_dtls = dtls::is_dtls(&datagram);
         // Without a path the core drops all but STUN, so the guard must not take note of it either.
         if self.has_path && self.guard.handle_incoming(&datagram, now) == Verdict::Repeated {
@@ -363,6 +364,9 @@ impl Core {
     /// Onto the socket, or through the relay, that the datagram's local address stands for.
     pub(super) fn route(&mut self, datagram: TaggedBytesMut, now: Instant) {
         let (local, to) = (datagram.transport.local_addr, datagram.transport.peer_addr);
+        if nat::is_request(&datagram.message) && !self.checks.admits((local, to), now) {
+            return;
+        }
         self.liveness.said((local, to), &datagram.message, now);
         if self.gatherer.send_relayed(local, to, &datagram.message, now) {
             while let Some(transmit) = self.gatherer.poll_transmit() {

@@ -3,6 +3,7 @@
 //! Contract: call a `handle_*` or command method, then [`Core::drain`], then take all of [`Core::poll_transmit`],
 //! [`Core::poll_opening`], [`Core::poll_audio`] and [`Core::poll_event`]; come back at the instant that `drain` returned.
 
+mod checks;
 mod flow;
 mod liveness;
 mod restart;
@@ -28,6 +29,7 @@ use super::gather::{Gatherer, Transmit};
 use super::opening::Openings;
 use super::peer::{MAX_MESSAGE_LEN, Peer, core_error};
 use super::sdp::{credentials_of, fingerprint_of, split_candidates};
+use checks::CheckPace;
 use liveness::Liveness;
 
 /// Messages kept until the data channel opens.
@@ -66,6 +68,7 @@ pub(super) struct Core {
     /// Exists with our description: before it nobody can know our password, so nothing is admitted.
     gate: Option<Gate>,
     guard: HandshakeGuard,
+    checks: CheckPace,
     announced: Option<Announced>,
     /// Candidates of the peer that came before its description.
     early_candidates: Vec<String>,
@@ -103,6 +106,7 @@ impl Core {
             gatherer: Gatherer::new(config, bases, now)?,
             gate: None,
             guard: HandshakeGuard::new(),
+            checks: CheckPace::default(),
             announced: None,
             early_candidates: Vec::new(),
             remote_candidates: 0,

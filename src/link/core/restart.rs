@@ -85,6 +85,7 @@ impl Core {
         dead: Option<SocketAddr>,
         now: Instant,
     ) -> Result<LocalDescription, LinkError> {
+        self.checks.restart();
         let mut made = self.described(description, now)?;
         self.phase = Phase::Disconnected;
         self.has_path = false;
