@@ -40,25 +40,30 @@ const OPUS_SDP_CHANNELS: u16 = 2;
 /// Agreed beforehand rather than announced in-band (RFC 8832 §1): one round trip less before the first message.
 const CONTROL_CHANNEL_STREAM: u16 = 0;
 const CONTROL_CHANNEL_LABEL: &str = "control";
-/// Other people's packets that we pass on. They go like media: what is lost is lost, and nothing waits for it.
-const CARRIER_CHANNEL_STREAM: u16 = 1;
-const CARRIER_CHANNEL_LABEL: &str = "carrier";
-/// Carried bytes under way, beyond which further ones are dropped: a third of a second of two streams.
-const MAX_CARRIED: usize = 8 * 1024;
+/// Our voice, and other people's packets that we pass on: a stream of its own, for the numbers of ours are not its.
+const VOICE_TRACK: &str = "voice";
+const CARRIER_TRACK: &str = "carrier";
 /// Connectivity checks go on as long as the link may still come up; the core counts them instead of timing them.
 const CHECK_ATTEMPTS: fn(Duration, Duration) -> u16 = |total, interval| {
     let attempts = total.as_millis() / interval.as_millis().max(1);
     u16::try_from(attempts).unwrap_or(u16::MAX)
 };
 
-/// A peer connection with one audio track and, if wanted, the control channel.
+/// A peer connection with one audio track and, if wanted, the control channel and the track of what we pass on.
 pub(super) struct Peer {
     pub connection: RTCPeerConnection,
     sender: RTCRtpSenderId,
     channel: Option<RTCDataChannelId>,
-    carrier: Option<RTCDataChannelId>,
+    carrier: Option<Carrier>,
     ssrc: u32,
     payload_types: PayloadTypes,
+}
+
+/// The stream of packets that we pass on.
+struct Carrier {
+    sender: RTCRtpSenderId,
+    ssrc: u32,
+    next_seq: u16,
 }
 
 /// What the numbers in RTP headers mean on this link.
@@ -73,7 +78,8 @@ impl PayloadTypes {
         match kind {
             PayloadKind::Opus => self.opus,
             PayloadKind::Red => self.red,
-            PayloadKind::Carried => None,
+            // Whatever it is, the other side knows it by its track.
+            PayloadKind::Carried => self.opus,
         }
     }
 
@@ -94,18 +100,16 @@ impl Peer {
             .with_interceptor_registry(configure_rtcp_reports(Registry::new()))
             .build(now)
             .map_err(core_error)?;
-        let sender = connection.add_track(track(ssrc)).map_err(core_error)?;
-        let mut open = |label, init| {
-            let made = connection.create_data_channel(label, Some(init)).map(|channel| channel.id());
-            made.map_err(core_error)
-        };
+        let sender = connection.add_track(track(VOICE_TRACK, ssrc)).map_err(core_error)?;
         let (mut channel, mut carrier) = (None, None);
         if config.channel {
             let control = RTCDataChannelInit { negotiated: Some(CONTROL_CHANNEL_STREAM), ..Default::default() };
-            channel = Some(open(CONTROL_CHANNEL_LABEL, control)?);
-            let unreliable = RTCDataChannelInit { ordered: false, max_retransmits: Some(0), ..Default::default() };
-            let init = RTCDataChannelInit { negotiated: Some(CARRIER_CHANNEL_STREAM), ..unreliable };
-            carrier = Some(open(CARRIER_CHANNEL_LABEL, init)?);
+            let made = connection.create_data_channel(CONTROL_CHANNEL_LABEL, Some(control)).map_err(core_error)?;
+            channel = Some(made.id());
+            // RFC 3550 §8.1 wants a random number; any other than the voice's is one.
+            let ssrc = ssrc.wrapping_add(1);
+            let sender = connection.add_track(track(CARRIER_TRACK, ssrc)).map_err(core_error)?;
+            carrier = Some(Carrier { sender, ssrc, next_seq: 0 });
         }
         Ok(Self { connection, sender, channel, carrier, ssrc, payload_types: PayloadTypes::default() })
     }
@@ -114,8 +118,10 @@ impl Peer {
         self.channel == Some(channel)
     }
 
-    pub fn is_carrier(&self, channel: RTCDataChannelId) -> bool {
-        self.carrier == Some(channel)
+    /// What a packet of this track and payload type is.
+    pub fn kind(&self, track: &str, payload_type: u8) -> Option<PayloadKind> {
+        let kind = self.payload_types.kind(payload_type)?;
+        Some(if self.carrier.is_some() && track == CARRIER_TRACK { PayloadKind::Carried } else { kind })
     }
 
     pub fn payload_types(&self) -> PayloadTypes {
@@ -134,25 +140,24 @@ impl Peer {
 
     /// False when the packet cannot go: its kind was not negotiated or there is no connection yet.
     pub fn send_audio(&mut self, packet: OutgoingPacket, now: Instant) -> bool {
-        if packet.kind == PayloadKind::Carried {
-            return self.send_carried(&packet.payload, now);
-        }
         let Some(payload_type) = self.payload_types.number(packet.kind) else { return false };
+        let (sender, ssrc, seq) = match (packet.kind, &mut self.carrier) {
+            (PayloadKind::Opus | PayloadKind::Red, _) => (self.sender, self.ssrc, packet.seq.0),
+            (PayloadKind::Carried, Some(carrier)) => {
+                carrier.next_seq = carrier.next_seq.wrapping_add(1);
+                (carrier.sender, carrier.ssrc, carrier.next_seq)
+            }
+            (PayloadKind::Carried, None) => return false,
+        };
         let mut rtp = rtc::rtp::Packet::default();
         rtp.header.version = 2;
         rtp.header.payload_type = payload_type;
-        rtp.header.ssrc = self.ssrc;
-        rtp.header.sequence_number = packet.seq.0;
+        rtp.header.ssrc = ssrc;
+        rtp.header.sequence_number = seq;
         rtp.header.timestamp = packet.media_time.0;
         rtp.header.marker = packet.marker;
         rtp.payload = packet.payload;
-        self.connection.rtp_sender(self.sender).is_some_and(|mut sender| sender.write_rtp(now, rtp).is_ok())
-    }
-
-    fn send_carried(&mut self, packet: &[u8], now: Instant) -> bool {
-        let carrier = self.carrier.and_then(|carrier| self.connection.data_channel(carrier));
-        let Some(mut carrier) = carrier else { return false };
-        carrier.outstanding_bytes() + packet.len() <= MAX_CARRIED && carrier.send(now, packet.into()).is_ok()
+        self.connection.rtp_sender(sender).is_some_and(|mut sender| sender.write_rtp(now, rtp).is_ok())
     }
 
     /// Queues a message on the open channel.
@@ -231,13 +236,13 @@ fn opus() -> RTCRtpCodec {
     }
 }
 
-fn track(ssrc: u32) -> MediaStreamTrack {
+fn track(name: &str, ssrc: u32) -> MediaStreamTrack {
     let coding = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
         codec: opus(),
         ..Default::default()
     };
-    MediaStreamTrack::new("voice".into(), "voice".into(), "voice".into(), RtpCodecKind::Audio, vec![coding])
+    MediaStreamTrack::new(name.into(), name.into(), name.into(), RtpCodecKind::Audio, vec![coding])
 }
 
 fn settings(config: &LinkConfig) -> SettingEngine {

@@ -7,9 +7,9 @@ use super::api::DescriptionError;
 
 /// Longest description that is looked at, bytes.
 pub const MAX_SDP_LEN: usize = 16 * 1024;
-/// Most lines in a description; ours has about 40.
+/// Most lines in a description; ours has about 70.
 const MAX_LINES: usize = 256;
-/// Most `m=` sections; ours has two: audio and the data channel.
+/// Most `m=` sections; ours has three: our voice, what we pass on, and the data channel.
 const MAX_SECTIONS: usize = 4;
 /// Bounds of RFC 8839 §5.4, in characters.
 const UFRAG_LEN: std::ops::RangeInclusive<usize> = 4..=256;

@@ -304,10 +304,10 @@ impl Core {
 
     fn handle_message(&mut self, message: RTCMessage, arrival: Instant) {
         match message {
-            RTCMessage::RtpPacket(_, packet) => {
+            RTCMessage::RtpPacket(track, packet) => {
                 let header = packet.header;
-                let Some(kind) = self.peer.payload_types().kind(header.payload_type) else { return };
-                self.stats.audio_received += 1;
+                let Some(kind) = self.peer.kind(&track, header.payload_type) else { return };
+                self.stats.audio_received += u64::from(kind != PayloadKind::Carried);
                 self.audio.push_back(IncomingPacket {
                     arrival,
                     ssrc: header.ssrc,
@@ -324,17 +324,6 @@ impl Core {
                 } else {
                     self.stats.messages_dropped += 1;
                 }
-            }
-            RTCMessage::DataChannelMessage(channel, message) if self.peer.is_carrier(channel) => {
-                self.audio.push_back(IncomingPacket {
-                    arrival,
-                    ssrc: 0,
-                    seq: SeqNo(0),
-                    media_time: MediaTime(0),
-                    marker: false,
-                    kind: PayloadKind::Carried,
-                    payload: message.data.freeze(),
-                });
             }
             // RTCP is the core's business; other channels do not exist.
             _ => {}
