@@ -7,6 +7,9 @@
 //! quiet more is tried; the time between tries doubles with each that fails, so that a call on a narrow link is not
 //! disturbed again and again.
 //!
+//! Something else may have filled the link for a moment. So soon after the queue is gone, what passed at best is wanted
+//! again; each time that this makes a queue anew, a little less of it, and twice as long after.
+//!
 //! Until a queue shows nothing is known, and nothing limited.
 
 use super::resilience::PathReport;
@@ -17,6 +20,10 @@ pub(super) struct Congestion {
     limit_bps: Option<f32>,
     /// What passed when the queue last grew.
     passed_bps: f32,
+    /// What passed at best, as far as that is still believed.
+    best_bps: f32,
+    /// Reports without a queue that are waited for before it is wanted again.
+    reserve: u32,
     queue_ms: f32,
     /// The same as of the report before.
     queue_before_ms: f32,
@@ -33,6 +40,8 @@ impl Congestion {
         Self {
             limit_bps: None,
             passed_bps: 0.0,
+            best_bps: 0.0,
+            reserve: FIRST_RESERVE,
             queue_ms: 0.0,
             queue_before_ms: 0.0,
             calm: 0,
@@ -75,9 +84,15 @@ impl Congestion {
         if self.trying {
             self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
         }
+        let before = self.limit_bps.unwrap_or(f32::INFINITY);
+        let returning = !self.trying && self.limit_bps.is_some_and(|bps| bps > self.passed_bps);
+        if returning {
+            self.reserve = (self.reserve * 2).min(LONGEST_PATIENCE);
+            self.best_bps *= DOUBT;
+        }
+        self.best_bps = self.best_bps.max(passed_bps);
         (self.calm, self.trying) = (0, false);
         self.passed_bps = passed_bps;
-        let before = self.limit_bps.unwrap_or(f32::INFINITY);
         self.limit_bps = Some((passed_bps * YIELD).min(before * YIELD).max(LEAST_BPS));
     }
 
@@ -86,8 +101,17 @@ impl Congestion {
         self.calm += 1;
         let Some(limit) = self.limit_bps else { return };
         self.trying = self.calm >= self.patience;
-        let (growth, most) =
-            if self.trying { (TRY, sent_bps * BEYOND_SENT) } else { (RISE, self.passed_bps * NEARLY_ALL) };
+        let (known, best) = (self.passed_bps * NEARLY_ALL, self.best_bps * NEARLY_ALL);
+        let is_back = limit >= best;
+        if is_back {
+            self.reserve = FIRST_RESERVE;
+        }
+        let (growth, most) = match () {
+            () if is_back && self.trying => (TRY, sent_bps * BEYOND_SENT),
+            () if is_back => (1.0, limit),
+            () if self.calm >= self.reserve => (RETURN, best),
+            () => (RISE, known),
+        };
         self.limit_bps = Some((limit * growth).min(most).max(limit)).filter(|bps| *bps < UNLIMITED_BPS);
         self.trying &= self.limit_bps.is_some();
     }
@@ -108,6 +132,12 @@ const YIELD: f32 = 0.85;
 const NEARLY_ALL: f32 = 0.95;
 /// Growth per report: towards what passed, and beyond it.
 const RISE: f32 = 1.03;
+/// The same towards what passed at best.
+const RETURN: f32 = 1.2;
+/// Reports before that.
+const FIRST_RESERVE: u32 = 3;
+/// Part of the best that is believed after it has failed once more.
+const DOUBT: f32 = 0.9;
 const TRY: f32 = 1.05;
 /// The limit is so much above what was sent at most.
 const BEYOND_SENT: f32 = 1.15;
@@ -171,6 +201,28 @@ mod tests {
         }
         let seconds = (1..).find(|_| narrow(&mut congestion, 1e6, 83e3, &mut queue_ms) >= 83e3).unwrap();
         assert!(seconds <= 60, "{seconds} s");
+    }
+
+    #[test]
+    fn what_passed_before_is_soon_wanted_again_and_less_and_less_often() {
+        let (mut congestion, mut queue_ms) = (Congestion::new(), 0.0);
+        for _ in 0..20 {
+            narrow(&mut congestion, 64e3, 83e3, &mut queue_ms);
+        }
+        // Something else takes most of it for ten seconds.
+        for _ in 0..10 {
+            narrow(&mut congestion, 20e3, 83e3, &mut queue_ms);
+        }
+        assert!(congestion.limit_bps().unwrap() < 25_000);
+        let back = (1..).find(|_| narrow(&mut congestion, 64e3, 83e3, &mut queue_ms) > 48e3).unwrap();
+        assert!(back <= 10, "{back} s");
+        // And then for good.
+        let mut queued = 0;
+        for _ in 0..120 {
+            narrow(&mut congestion, 20e3, 83e3, &mut queue_ms);
+            queued += u32::from(queue_ms > 40.0);
+        }
+        assert!(queued <= 10, "{queued} of 120 s with a queue");
     }
 
     proptest! {
