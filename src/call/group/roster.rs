@@ -308,6 +308,20 @@ impl Roster {
         self.removals_about(person).cloned().map(Entry::Removal).collect()
     }
 
+    /// Why `person`, who brings these entries, is out, to show it to them: their own removals, and those by which the
+    /// creator closed the chains of which theirs may be.
+    pub fn removals_that_concern(&self, person: Person, claims: &[Entry]) -> Vec<Entry> {
+        let inviters: BTreeSet<Person> = claims
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Add(add) if add.inviter != person => Some(add.inviter),
+                Entry::Add(_) | Entry::Removal(_) | Entry::Revocation(_) => None,
+            })
+            .collect();
+        let closed = inviters.iter().filter_map(|inviter| self.removals.get(&(*inviter, self.group.creator)));
+        self.removals_about(person).chain(closed).cloned().map(Entry::Removal).collect()
+    }
+
     /// Whether links that `author` made at this time, by its own clock, were revoked.
     pub fn is_revoked(&self, ticket: &Ticket) -> bool {
         let by = |revoker| self.revocations.get(&(ticket.author, revoker));

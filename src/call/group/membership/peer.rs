@@ -123,7 +123,7 @@ impl GroupCall {
             }
             GroupState::Joining | GroupState::In => {
                 if let Err(why) = self.let_in(from, &hello.entries) {
-                    self.tell_who_is_out(from);
+                    self.tell_who_is_out(from, &hello.entries);
                     return Err(why);
                 }
                 self.follow_roster(now);
@@ -285,9 +285,9 @@ impl GroupCall {
     }
 
     /// Somebody who was away when they were removed believes that they still belong to the group, and rings.
-    fn tell_who_is_out(&mut self, person: Person) {
+    fn tell_who_is_out(&mut self, person: Person, claims: &[Entry]) {
         if !self.roster.is_member(person) {
-            for message in roster_messages(self.group(), &self.roster.removals_of(person)) {
+            for message in roster_messages(self.group(), &self.roster.removals_that_concern(person, claims)) {
                 self.send(person, GroupRoute::Session, message.body);
             }
         }

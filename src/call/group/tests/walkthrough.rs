@@ -158,6 +158,26 @@ fn who_was_removed_while_away_hears_of_it_on_coming_back() {
 }
 
 #[test]
+fn who_falls_with_their_inviter_while_away_hears_of_it_on_coming_back() {
+    let mut sim = Sim::talking(3, 23);
+    sim.brittle = true;
+    sim.add_person();
+    sim.invite(2, 3);
+    sim.run(5 * SECOND);
+    sim.expect_one_call(&[0, 1, 2, 3]);
+    (0..3).for_each(|who| sim.cut_both(who, 3));
+    sim.run(4 * SECOND);
+    let (inviter, now) = (sim.person(2), sim.now);
+    sim.call(0).remove_with_guests(inviter, now).unwrap();
+    sim.drain(0);
+    sim.run(SECOND);
+    sim.cut.clear();
+    sim.run(5 * SECOND);
+    assert_eq!(sim.call(3).state(), GroupState::Left(LeftReason::Removed { by: sim.person(0) }));
+    sim.expect_one_call(&[0, 1]);
+}
+
+#[test]
 fn a_full_group_says_so() {
     let mut sim = Sim::talking(10, 7);
     let (eleventh, now) = (key(10).person(), sim.now);
