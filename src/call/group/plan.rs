@@ -5,9 +5,9 @@
 //! it fans out to everybody.
 //!
 //! Nobody can be made to help by a lie alone. Only members who hear both ends and whom both ends hear come into question,
-//! so somebody who claims to hear nobody gets nothing. Each helper's streams are bounded by what it has to spare, and are
-//! given out in rounds, one per listener, so that somebody with many holes does not take the place of somebody with one.
-//! A helper that does not deliver is named by the listener and passed over.
+//! so somebody who claims to hear nobody gets nothing. Each helper's streams are bounded by what it has to spare at a
+//! time, and are given out in rounds, one per listener, so that somebody with many holes does not take the place of
+//! somebody with one. A helper that does not deliver is named by the listener and passed over as long as there is another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +17,10 @@ use crate::base::Person;
 
 /// What one forwarded stream takes of an uplink, kb/s: Opus at its usual rate with redundancy and headers.
 pub const STREAM_KBPS: u16 = 64;
-/// Streams that anybody carries at most, whatever it offers.
+/// Streams at a time that anybody carries at most, whatever it offers.
 pub const MAX_SLOTS: usize = 16;
+/// To one listener, more streams than this take no more of an uplink: hardly more people speak at once.
+const SPEAKERS_AT_ONCE: usize = 2;
 /// Weak members that anybody carries at most.
 pub const MAX_WEAK_PER_CARRIER: usize = 2;
 /// Below this, a member's CPU is needed for its own call, percent.
@@ -133,11 +135,32 @@ impl<'a> Sight<'a> {
     }
 }
 
+/// What helpers carry already: streams from a helper to a listener.
+#[derive(Default)]
+struct Load(BTreeMap<Direction, usize>);
+
+impl Load {
+    /// Streams at a time of this helper.
+    fn of(&self, helper: Person) -> usize {
+        let listeners = self.0.iter().filter(|((by, _), _)| *by == helper);
+        listeners.map(|(_, streams)| (*streams).min(SPEAKERS_AT_ONCE)).sum()
+    }
+
+    /// Whether one more to this listener is none more at a time.
+    fn includes(&self, helper: Person, listener: Person) -> bool {
+        self.0.get(&(helper, listener)).is_some_and(|streams| *streams >= SPEAKERS_AT_ONCE)
+    }
+
+    fn add(&mut self, helper: Person, listener: Person) {
+        *self.0.entry((helper, listener)).or_default() += 1;
+    }
+}
+
 impl Plan {
     /// The one decision that follows from what is seen.
     pub fn of(sight: &Sight<'_>) -> Self {
         let mut plan = Self::default();
-        let mut load: BTreeMap<Person, usize> = BTreeMap::new();
+        let mut load = Load::default();
         plan.carry_the_weak(sight, &mut load);
         plan.mend_holes(sight, &mut load);
         plan
@@ -148,11 +171,11 @@ impl Plan {
         self.streams.iter().filter(move |(_, by)| **by == helper).map(|(direction, _)| *direction)
     }
 
-    fn carry_the_weak(&mut self, sight: &Sight<'_>, load: &mut BTreeMap<Person, usize>) {
+    fn carry_the_weak(&mut self, sight: &Sight<'_>, load: &mut Load) {
         let mut carried: BTreeMap<Person, usize> = BTreeMap::new();
         for weak in sight.present.iter().copied().filter(|person| sight.is_weak(*person)) {
             let reach = |carrier: Person| -> Vec<Person> {
-                let free = sight.slots(carrier).saturating_sub(load.get(&carrier).copied().unwrap_or(0));
+                let free = sight.slots(carrier).saturating_sub(load.of(carrier));
                 let listeners = sight.present.iter().copied().filter(|listener| {
                     let other = *listener != weak && *listener != carrier;
                     other && sight.both_hear(carrier, *listener) && !sight.has_failed(carrier, weak, *listener)
@@ -172,7 +195,7 @@ impl Plan {
                 (usize::MAX - reached.len() - usize::from(now), cost, *carrier)
             });
             if let Some((carrier, reached)) = best {
-                *load.entry(carrier).or_default() += reached.len();
+                reached.iter().for_each(|listener| load.add(carrier, *listener));
                 *carried.entry(carrier).or_default() += 1;
                 self.carriers.insert(weak, carrier);
                 self.streams.extend(reached.into_iter().map(|listener| ((weak, listener), carrier)));
@@ -180,7 +203,7 @@ impl Plan {
         }
     }
 
-    fn mend_holes(&mut self, sight: &Sight<'_>, load: &mut BTreeMap<Person, usize>) {
+    fn mend_holes(&mut self, sight: &Sight<'_>, load: &mut Load) {
         let mut wanted: Vec<(Person, Vec<Person>)> = Vec::new();
         for listener in sight.present.iter().copied() {
             let speakers = || sight.present.iter().copied().filter(move |speaker| *speaker != listener);
@@ -195,7 +218,7 @@ impl Plan {
             for (listener, speakers) in &wanted {
                 let Some(speaker) = speakers.get(round) else { continue };
                 if let Some(helper) = helper_for(sight, *speaker, *listener, load) {
-                    *load.entry(helper).or_default() += 1;
+                    load.add(helper, *listener);
                     self.streams.insert((*speaker, *listener), helper);
                 }
             }
@@ -204,22 +227,22 @@ impl Plan {
 }
 
 /// The nearest member with a slot left who hears both and is heard by both.
-fn helper_for(sight: &Sight<'_>, speaker: Person, listener: Person, load: &BTreeMap<Person, usize>) -> Option<Person> {
-    let load = |helper: Person| load.get(&helper).copied().unwrap_or(0);
+fn helper_for(sight: &Sight<'_>, speaker: Person, listener: Person, load: &Load) -> Option<Person> {
     let may = |helper: &Person| {
         *helper != speaker
             && *helper != listener
             && sight.both_hear(*helper, speaker)
             && sight.both_hear(*helper, listener)
-            && !sight.has_failed(*helper, speaker, listener)
-            && load(*helper) < sight.slots(*helper)
+            && (load.of(*helper) < sight.slots(*helper) || load.includes(*helper, listener))
     };
     let cost = |helper: &Person| {
         let legs = sight.rtt(speaker, *helper) + sight.rtt(*helper, listener);
-        let burden = u32::try_from(load(*helper).min(MAX_SLOTS) / LOAD_STREAMS).unwrap_or_default();
+        let burden = u32::try_from(load.of(*helper).min(MAX_SLOTS) / LOAD_STREAMS).unwrap_or_default();
         let cost = legs + sight.busy(*helper) + LOAD_MS * burden;
         let now = sight.carries(*helper, speaker, listener);
-        (if now { cost.saturating_sub(HYSTERESIS_MS) } else { cost }, *helper)
+        // Better one who did not deliver than nobody.
+        let has_failed = sight.has_failed(*helper, speaker, listener);
+        (has_failed, if now { cost.saturating_sub(HYSTERESIS_MS) } else { cost }, *helper)
     };
     sight.present.iter().copied().filter(may).min_by_key(cost)
 }

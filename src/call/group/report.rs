@@ -69,7 +69,7 @@ pub struct Resources {
     pub spare_kbps: u16,
     /// Of the core that the voice runs on, percent.
     pub cpu_free: u8,
-    /// Streams of others that its owner lets it carry at most; 0 if it will not help.
+    /// Streams of others at a time that its owner lets it carry at most; 0 if it will not help.
     pub slots: u8,
     /// Its uplink or its CPU cannot serve everybody: it wants to send one stream and have it fanned out.
     pub weak: bool,

@@ -34,9 +34,10 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// First time for which we let ourselves be carried; doubled each time that it was too short.
 const FIRST_REST: Duration = Duration::from_secs(60);
 const LONGEST_REST: Duration = Duration::from_secs(960);
-/// Streams of others that are carried at most, and those that are offered at any rate while there is no trouble.
+/// Streams of others that are carried at most, and those that are offered at any rate while there is no trouble: what one
+/// weak member of a full group needs.
 const SLOTS: u8 = 12;
-const LEAST_OFFER: u16 = 4;
+const LEAST_OFFER: u16 = 10;
 
 impl Path {
     fn is_troubled(&self) -> bool {
@@ -90,7 +91,7 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         for ms in (0..4000).step_by(400) {
             let resources = strain.judge(&[BAD, GOOD, GOOD, GOOD], 4, Some(30.0), at(ms));
-            assert_eq!((resources.weak, resources.spare_kbps, resources.cpu_free), (false, 256, 70));
+            assert_eq!((resources.weak, resources.spare_kbps, resources.cpu_free), (false, 640, 70));
         }
         let weak: Vec<bool> =
             (4000..7000).step_by(400).map(|ms| strain.judge(&[BAD, BAD, BAD, GOOD], 4, None, at(ms)).weak).collect();
@@ -117,7 +118,7 @@ mod tests {
     #[test]
     fn what_flows_without_trouble_is_offered_once_more() {
         let mut strain = Strain::default();
-        assert_eq!(strain.judge(&[], 0, None, Instant::now()).spare_kbps, 256);
-        assert_eq!(strain.judge(&[GOOD; 9], 9, None, Instant::now()).spare_kbps, 450);
+        assert_eq!(strain.judge(&[], 0, None, Instant::now()).spare_kbps, 640);
+        assert_eq!(strain.judge(&[GOOD; 14], 14, None, Instant::now()).spare_kbps, 700);
     }
 }
