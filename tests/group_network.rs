@@ -1,4 +1,4 @@
-//! Group calls over bad networks: mixed NATs, a way that is blocked, a network that falls in two.
+//! Group calls over bad networks: mixed NATs, a way that is blocked, a narrow uplink, a network that falls in two.
 
 mod common;
 mod group_lab;
@@ -12,7 +12,7 @@ use common::netem::Impairment;
 use common::netlab::{Lab, NatKind, Netns, Severed, laboratory};
 use common::staircase::{climb, write_staircase};
 use common::world::{REACTION, World};
-use group_lab::{JOINING, Member, mono_of, write_tape};
+use group_lab::{JOINING, Member, judged, mono_of, write_tape};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -185,6 +185,67 @@ fn two_halves_talk_on_and_become_one_again() {
             .collect();
         assert!(rosters.windows(2).all(|pair| pair[0] == pair[1]), "{rosters:?}");
         people.iter_mut().for_each(Member::leaves);
+        world.finish();
+    });
+}
+
+/// Seconds at which the narrow one and then somebody else speak, and how long.
+const NARROW_SPEAKS: f64 = 24.0;
+const OTHER_SPEAKS: f64 = 30.0;
+const TURN: f64 = 4.0;
+
+#[test]
+fn who_has_a_narrow_uplink_is_carried_by_somebody_who_has_not() {
+    laboratory("who_has_a_narrow_uplink_is_carried_by_somebody_who_has_not", || {
+        let _quiet = measuring();
+        let lab = Lab::new();
+        let world = town(&lab);
+        const PEOPLE: usize = 8;
+        let rate = format!("{}kbit", std::env::var("TWOCANS_TEST_UPLINK_KBPS").as_deref().unwrap_or("64"));
+        let hosts = houses(&lab, &[NatKind::PortRestricted; PEOPLE]);
+        let shaped = hosts[1]
+            .command(&[
+                "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", &rate, "burst", "3000", "latency", "200ms",
+            ])
+            .output()
+            .expect("tc is there");
+        assert!(shaped.status.success(), "{}", String::from_utf8_lossy(&shaped.stderr));
+        let tapes: Vec<_> = (0..PEOPLE)
+            .map(|n| {
+                let path = world.file(&format!("tape-{n}.wav"));
+                // The narrow one talks from the beginning, as people do, so that its line is seen to be too narrow.
+                let at: &[f64] = match n {
+                    1 => &[1.0, 5.0, 9.0, NARROW_SPEAKS],
+                    0 => &[OTHER_SPEAKS],
+                    _ => &[],
+                };
+                let said = write_tape(&path, n, at, TURN, OTHER_SPEAKS + TURN + 1.0);
+                (path, said)
+            })
+            .collect();
+        let paths: Vec<_> = tapes.iter().map(|(path, _)| path.clone()).collect();
+        let mut people = gather(&world, &hosts, &paths);
+        let end = people[0].tape_began().max(people[1].tape_began()) + (OTHER_SPEAKS + TURN + 1.0) * 1e3;
+        std::thread::sleep(Duration::from_secs_f64((end - mono_ms()).max(0.0) / 1e3));
+        let narrow = people[1].person.clone();
+        let via = |member: &Member| {
+            let status = member.asks(&world, &["status"]);
+            let members = status["groups"][0]["members"].as_array().expect("an array").clone();
+            members.iter().any(|it| it["peer"] == narrow.as_str() && it["heard"] == "via")
+        };
+        let carried = people.iter().enumerate().filter(|(n, member)| *n != 1 && via(member)).count();
+        people.iter_mut().for_each(Member::leaves);
+        for (speaker, at, least) in [(1, NARROW_SPEAKS, 0.6), (0, OTHER_SPEAKS, 0.9)] {
+            let said_at = people[speaker].tape_began() + at * 1e3;
+            let listeners = people.iter().enumerate().filter(|(n, _)| *n != speaker && *n != 1);
+            let scores: Vec<(f32, f32, f32)> =
+                listeners.map(|(_, it)| judged(&tapes[speaker].1, &it.recorded(said_at - 300.0, TURN + 1.2))).collect();
+            println!("m{speaker}, share heard, PESQ-WB, lag: {scores:.2?}");
+            assert!(scores.iter().all(|(share, _, _)| *share >= least), "{scores:?}");
+        }
+        println!("{carried} of {} hear m1 through another", PEOPLE - 1);
+        // All but the carrier itself.
+        assert!(carried >= PEOPLE - 3, "{carried}");
         world.finish();
     });
 }

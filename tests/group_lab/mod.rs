@@ -111,7 +111,12 @@ impl Member {
         }
     }
 
+    /// Where `TWOCANS_TEST_EVENTS` names a folder, what it told stays there.
     pub fn leaves(&mut self) {
+        if let Ok(folder) = std::env::var("TWOCANS_TEST_EVENTS") {
+            let events: String = self.process.events().iter().map(|event| format!("{event}\n")).collect();
+            std::fs::write(Path::new(&folder).join(format!("{}.json", self.name)), events).expect("the folder is there");
+        }
         finish(&mut self.process, 0);
     }
 }

@@ -35,7 +35,7 @@ use crate::identity::PersonKey;
 pub struct Rules {
     /// Between two reports.
     pub every: Duration,
-    /// Between two reports at least, when something has changed.
+    /// Between two reports at least, when something has changed; of a weak member there is none in between.
     pub at_least: Duration,
     /// Without a packet for so long, a direction is broken.
     pub silence: Duration,
@@ -119,6 +119,8 @@ pub struct Hearing {
     paths: BTreeMap<Direction, Path>,
     /// Members to whom our own stream does not go directly.
     spared: BTreeSet<Person>,
+    /// Members with whom we want to hang up, and to hear through others.
+    parted: BTreeSet<Person>,
     /// When the last report went out, and what it said.
     last_report: Option<Instant>,
     said: BTreeMap<Tag, (bool, bool, Option<Tag>)>,
@@ -177,6 +179,7 @@ impl Hearing {
             plan: Plan::default(),
             paths: BTreeMap::new(),
             spared: BTreeSet::new(),
+            parted: BTreeSet::new(),
             last_report: None,
             said: BTreeMap::new(),
             pressing: false,
@@ -244,6 +247,13 @@ impl Hearing {
         ear.rtt_ms = rtt.map_or(0, |rtt| u16::try_from(rtt.as_millis().max(1)).unwrap_or(u16::MAX));
     }
 
+    /// Members whom we want to hear through others from now on, and to be heard by so: their direct link is to be closed.
+    pub fn part_from(&mut self, people: impl IntoIterator<Item = Person>) {
+        let parted: BTreeSet<Person> = people.into_iter().collect();
+        self.pressing |= parted != self.parted;
+        self.parted = parted;
+    }
+
     /// Reports that `sender`, whom the link has authenticated, sent: its own and others that it passes on. Old ones, and
     /// those of people who are not present, are ignored; a forged one ends the message. True if the sender's own was
     /// among them.
@@ -277,7 +287,7 @@ impl Hearing {
         let gist: BTreeMap<Tag, _> = told.iter().map(|(tag, it)| (*tag, (it.direct, it.steady, it.via))).collect();
         self.pressing |= gist != self.said;
         let since = self.last_report.map(|last| now.saturating_duration_since(last));
-        let at_once = self.pressing && since.is_none_or(|since| since >= self.rules.at_least);
+        let at_once = self.pressing && since.is_none_or(|since| since >= self.at_least());
         if at_once || since.is_none_or(|since| since >= self.rules.every) {
             self.report(told, now);
             self.said = gist;
@@ -332,8 +342,9 @@ impl Hearing {
 
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let last = self.last_report?;
-        let soonest = last + self.rules.at_least;
-        let silences = self.ears.values().filter_map(|ear| ear.last_packet.map(|at| at + self.rules.silence));
+        let soonest = last + self.at_least();
+        let listened_to = self.ears.iter().filter(|(person, _)| !self.parted.contains(*person));
+        let silences = listened_to.filter_map(|(_, ear)| ear.last_packet.map(|at| at + self.rules.silence));
         let silences = silences.filter(|at| *at > last).map(|at| at.max(soonest));
         let next = if self.pressing { soonest } else { last + self.rules.every };
         silences.chain([next]).min().map(|at| (at, "report"))
@@ -346,6 +357,25 @@ impl Hearing {
     /// How `to` hears `from`.
     pub fn path(&self, from: Person, to: Person) -> Path {
         self.paths.get(&(from, to)).copied().unwrap_or(Path::Unknown)
+    }
+
+    /// Whether we hear this member through another, and it us.
+    pub fn is_carried_both_ways(&self, person: Person, now: Instant) -> bool {
+        let via = self.ears.get(&person).and_then(|ear| ear.via);
+        let hears = via.is_some_and(|(_, at)| now.saturating_duration_since(at) < self.rules.silence);
+        hears && matches!(self.path(self.me.person(), person), Path::Via(_))
+    }
+
+    /// The round trip over the direct link with this member, where it is known.
+    pub fn rtt(&self, person: Person) -> Option<Duration> {
+        let rtt_ms = self.ears.get(&person)?.rtt_ms;
+        (rtt_ms > 0).then(|| Duration::from_millis(rtt_ms.into()))
+    }
+
+    /// Whether this member's uplink or CPU does not serve everybody, by its own word.
+    pub fn is_weak(&self, person: Person) -> bool {
+        let told = self.reports.get(&person).is_some_and(|received| received.report.resources.weak);
+        if person == self.me.person() { self.resources.weak } else { told }
     }
 
     /// Whether our own stream goes directly to this member.
@@ -374,6 +404,10 @@ impl Hearing {
 
 /// Inside.
 impl Hearing {
+    fn at_least(&self) -> Duration {
+        if self.resources.weak { self.rules.every } else { self.rules.at_least }
+    }
+
     fn report(&mut self, hears: BTreeMap<Tag, Heard>, now: Instant) {
         let me = self.me.person();
         let tag = |person: Person| Tag::of(self.group, person);
@@ -397,7 +431,8 @@ impl Hearing {
     fn told(&self, now: Instant) -> BTreeMap<Tag, Heard> {
         let told = self.ears.iter().filter_map(|(person, ear)| {
             let since = |at: Instant| now.saturating_duration_since(at);
-            let direct = ear.last_packet.is_some_and(|last| since(last) < self.rules.silence);
+            let comes = ear.last_packet.is_some_and(|last| since(last) < self.rules.silence);
+            let direct = comes && !self.parted.contains(person);
             let waited = ear.present_since.is_some_and(|at| since(at) >= self.rules.patience);
             // Not heard yet, and the link may still be on its way.
             if ear.last_packet.is_none() && !waited && ear.via.is_none() {

@@ -223,7 +223,9 @@ impl Desk {
                 if let Some(live) = self.calls.get_mut(&call) {
                     live.name = live.name.take().or(name);
                 }
-                self.open_link(call);
+                if !self.waits_its_turn(call) {
+                    self.open_link(call);
+                }
                 (Message::Ring, Some(call))
             }
             InviteReply::RingAgain { call } => (Message::Ring, Some(call)),

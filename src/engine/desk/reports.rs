@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use super::calls::LiveCall;
 use super::{Desk, DeskInput};
 use crate::base::{CallId, FRAME_MS};
 use crate::call::{LinkNews as CallNews, Quality};
 use crate::engine::usage::Usage;
 use crate::engine::voice_thread::{PeerKey, VoiceNews, VoiceReport};
-use crate::engine::{Event, NetTotals, NodeTotals, PeerStats};
+use crate::engine::{CallPhase, Event, NetTotals, NodeTotals, PeerStats};
 use crate::link::LinkStats;
 use crate::rendezvous::Totals;
 use crate::voice::ReceiverStats;
@@ -92,8 +93,9 @@ impl Desk {
     }
 
     fn call_of(&self, key: PeerKey) -> Option<CallId> {
-        // Of several with one person, the one that was made last.
-        let theirs = self.calls.iter().filter(|(_, live)| live.key == key);
+        // Of several with one person, the one that was made last; while one rings nothing is heard over it.
+        let rings = |live: &LiveCall| matches!(live.phase, CallPhase::Dialing | CallPhase::Ringing);
+        let theirs = self.calls.iter().filter(|(_, live)| live.key == key && !rings(live));
         theirs.max_by_key(|(_, live)| live.started).map(|(call, _)| *call)
     }
 

@@ -15,6 +15,9 @@ impl GroupCall {
     pub fn accept(&mut self, now: Instant) -> bool {
         match self.state {
             GroupState::Invited { .. } => {
+                if !self.waiting.is_empty() {
+                    self.pace.follow_inviter();
+                }
                 for person in std::mem::take(&mut self.waiting) {
                     self.expect(person, now);
                     self.tell(GroupEvent::Answer(person));

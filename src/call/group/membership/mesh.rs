@@ -19,12 +19,12 @@ pub struct Peer {
     /// On our roster. What was heard of them before was of an earlier stay.
     since: Instant,
     pub presence: Presence,
-    link: Link,
+    pub(super) link: Link,
     /// The last that they said themselves as a member of this call.
     last_word: Option<Instant>,
     gone_since: Option<Instant>,
     /// When we ring, if there is no link by then.
-    next_ring: Option<Instant>,
+    pub(super) next_ring: Option<Instant>,
     last_sync: Option<Instant>,
 }
 
@@ -36,11 +36,17 @@ pub struct Peer {
 ///    └────── closed, timed out ─┴──────────────┴───────────┘
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
+pub(super) enum Link {
     None,
-    Making { since: Instant },
+    Making {
+        since: Instant,
+        /// By us, not by them.
+        rung: bool,
+    },
     Up,
-    Interrupted,
+    Interrupted {
+        since: Instant,
+    },
 }
 
 impl Peer {
@@ -73,7 +79,10 @@ impl GroupCall {
     pub fn handle_link(&mut self, person: Person, change: MeshLink, now: Instant) {
         match change {
             MeshLink::Up => self.on_link_up(person, now),
-            MeshLink::Interrupted => self.set_link(person, Link::Interrupted),
+            MeshLink::Interrupted => {
+                self.set_link(person, Link::Interrupted { since: now });
+                self.interrupted();
+            }
             MeshLink::Closed(why) => self.on_link_closed(person, why, now),
         }
         self.after(now);
@@ -136,6 +145,9 @@ impl GroupCall {
             return;
         }
         self.give_up_on_the_late(now);
+        self.clear_the_line(now);
+        self.part_from_some(now);
+        self.answer_those_who_wait(now);
         self.ring_those_due(now);
         if self.news_due().is_some_and(|at| at <= now) {
             self.tell_news(now);
@@ -260,8 +272,12 @@ impl GroupCall {
         let overdue = |since: Instant| now.saturating_duration_since(since) >= silence;
         let invited = |person: &Person| self.awaited.contains_key(person);
         let stuck = self.peers.iter().filter(|(person, _)| !invited(person));
-        let stuck = stuck.filter(|(_, peer)| matches!(peer.link, Link::Making { since } if overdue(since)));
+        let stuck = stuck.filter(|(_, peer)| matches!(peer.link, Link::Making { since, .. } if overdue(since)));
         let stuck: Vec<Person> = stuck.map(|(person, _)| *person).collect();
+        // Others reach them.
+        if stuck.iter().filter(|person| self.is_here(**person)).count() > 1 {
+            self.pace.one_at_a_time();
+        }
         for person in stuck {
             self.tell(GroupEvent::CloseLink(person));
             self.on_link_closed(person, EndReason::Unreachable, now);
@@ -269,9 +285,12 @@ impl GroupCall {
     }
 
     fn ring_those_due(&mut self, now: Instant) {
-        let due = |peer: &Peer| peer.is_idle() && peer.next_ring.is_some_and(|at| at <= now);
-        let due: Vec<Person> = self.peers.iter().filter(|(_, peer)| due(peer)).map(|(person, _)| *person).collect();
+        let due = |(person, peer): &(&Person, &Peer)| self.ring_at(**person, peer).is_some_and(|at| at <= now);
+        let due: Vec<Person> = self.peers.iter().filter(due).map(|(person, _)| *person).collect();
         for person in due {
+            if !self.has_room(now) {
+                return;
+            }
             let hello = Body::Ring(self.hello(self.me.person()));
             self.ring_with(person, hello, now);
         }
@@ -299,7 +318,7 @@ impl GroupCall {
         let retry = now + self.limits.ring_every;
         let Some(peer) = self.peers.get_mut(&person).filter(|peer| peer.is_idle()) else { return };
         if may {
-            peer.link = Link::Making { since: now };
+            peer.link = Link::Making { since: now, rung: true };
             self.send(person, GroupRoute::Call, hello);
         } else {
             peer.next_ring = Some(retry);
@@ -311,12 +330,15 @@ impl GroupCall {
         let may = self.may_link(person);
         if let Some(peer) = self.peers.get_mut(&person).filter(|_| may) {
             // A link that the other side makes anew is no longer there, whatever we believe.
-            peer.link = Link::Making { since: now };
+            peer.link = Link::Making { since: now, rung: false };
         }
         may
     }
 
     fn on_link_up(&mut self, person: Person, now: Instant) {
+        if let Some(Peer { link: Link::Making { since, .. }, .. }) = self.peers.get(&person) {
+            self.made(*since, now);
+        }
         self.set_link(person, Link::Up);
         if matches!(self.state, GroupState::Joining | GroupState::In) {
             self.came(person, now);
@@ -337,7 +359,7 @@ impl GroupCall {
         let joining = self.state == GroupState::Joining;
         let limits = self.limits;
         let Some(peer) = self.peers.get_mut(&person) else { return };
-        let was_up = matches!(peer.link, Link::Up | Link::Interrupted);
+        let was_up = matches!(peer.link, Link::Up | Link::Interrupted { .. });
         peer.link = Link::None;
         let gone_for = peer.gone_since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
         let pause = match peer.presence {
@@ -438,12 +460,12 @@ impl GroupCall {
     }
 
     pub(super) fn mesh_timeout(&self) -> Option<(Instant, &'static str)> {
-        let limits = self.limits;
+        let (limits, room) = (self.limits, self.room_at());
         let of_peer = |(person, peer): (&Person, &Peer)| {
-            let ring = peer.next_ring.filter(|_| peer.is_idle()).map(|at| (at, "ring"));
+            let ring = self.ring_at(*person, peer).zip(room).map(|(at, room)| (at.max(room), "ring"));
             let making = match peer.link {
-                Link::Making { since } => Some((since + limits.ring_timeout, "ring timeout")),
-                Link::None | Link::Up | Link::Interrupted => None,
+                Link::Making { since, .. } => Some((since + limits.ring_timeout, "ring timeout")),
+                Link::None | Link::Up | Link::Interrupted { .. } => None,
             };
             let making = making.filter(|_| !self.awaited.contains_key(person));
             let sign = peer.last_word.max(self.hearing.last_sign(*person));
@@ -452,6 +474,8 @@ impl GroupCall {
         };
         let awaited = self.awaited.values().map(|at| (*at, "invitation"));
         let news = self.news_due().map(|at| (at, "roster"));
-        self.peers.iter().flat_map(of_peer).chain(awaited).chain(news).min()
+        let waiting = room.filter(|_| !self.waiting.is_empty()).map(|at| (at, "room"));
+        let slow = self.slow_at().map(|at| (at, "slow"));
+        self.peers.iter().flat_map(of_peer).chain(awaited).chain(news).chain(waiting).chain(slow).min()
     }
 }

@@ -1,10 +1,11 @@
 //! One member's view of one group call: the machine behind [`GroupState`]'s and [`Presence`]'s diagrams.
 //!
 //! What the human wants is in [`human`], what other members say in [`peer`], which links are made and when somebody
-//! counts as gone in [`mesh`].
+//! counts as gone in [`mesh`], how many links at a time in [`pace`].
 
 mod human;
 mod mesh;
+mod pace;
 mod peer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ use crate::base::{EndReason, Person, Rate, RateTable};
 use crate::call::queue::Queue;
 use crate::identity::PersonKey;
 use mesh::Peer;
+use pace::Pace;
 
 pub use peer::{GroupRefusal, RingReply};
 
@@ -48,6 +50,8 @@ pub struct GroupLimits {
     pub ring_rarely: Duration,
     /// Nothing was heard of an attempt for so long: it has failed.
     pub ring_timeout: Duration,
+    /// A link is there sooner, unless our line is too narrow to make all of them at once.
+    pub slow: Duration,
     /// An invitation that nobody has taken is taken back.
     pub invitation: Duration,
     /// A member that is asked to let us in has so long to reply.
@@ -70,6 +74,7 @@ impl Default for GroupLimits {
             ring_eagerly: Duration::from_secs(120),
             ring_rarely: Duration::from_secs(20),
             ring_timeout: Duration::from_secs(10),
+            slow: Duration::from_secs(3),
             invitation: Duration::from_secs(60),
             knock: Duration::from_secs(5),
             join: Duration::from_secs(30),
@@ -232,7 +237,8 @@ pub struct GroupCall {
     hearing: Hearing,
     /// Everybody on the roster but us.
     peers: BTreeMap<Person, Peer>,
-    /// Members whose pairwise call waits for our human.
+    pace: Pace,
+    /// Members whose pairwise call waits for our human, or until there is room.
     waiting: BTreeSet<Person>,
     /// People with whom a call ran before they were on the roster.
     adopted: BTreeSet<Person>,
@@ -343,6 +349,7 @@ impl GroupCall {
             state,
             roster,
             peers: BTreeMap::new(),
+            pace: Pace::default(),
             waiting: BTreeSet::new(),
             adopted: BTreeSet::new(),
             awaited: BTreeMap::new(),
@@ -409,6 +416,11 @@ impl GroupCall {
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
         let others = self.roster.members().filter(|member| member.person != self.me.person());
         others.map(|member| self.view_of(member))
+    }
+
+    /// Whether the pairwise call of this member waits for [`GroupEvent::Answer`].
+    pub fn keeps_waiting(&self, person: Person) -> bool {
+        self.waiting.contains(&person)
     }
 
     /// How many are in the call now, ourselves counted. Two is a call like any other.

@@ -15,7 +15,7 @@ use crate::call::group::roster::AddRefused;
 pub enum RingReply {
     /// Take it without asking anybody: a member of the group we are in makes its link.
     Answer,
-    /// Let it ring until [`GroupEvent::Answer`] or [`GroupEvent::Decline`] says what the human wants.
+    /// Let it ring until [`GroupEvent::Answer`] or [`GroupEvent::Decline`]: the human decides, or it is not its turn yet.
     Wait,
     /// Decline it, with this reason for the log.
     Refuse(GroupRefusal),
@@ -127,6 +127,10 @@ impl GroupCall {
                     return Err(why);
                 }
                 self.follow_roster(now);
+                if !self.is_linking(from) && !self.has_room(now) {
+                    self.waiting.insert(from);
+                    return Ok(RingReply::Wait);
+                }
                 if !self.expect(from, now) {
                     return Err(GroupRefusal::Full);
                 }
@@ -298,6 +302,11 @@ impl GroupCall {
     }
 
     pub(super) fn may_link(&self, person: Person) -> bool {
-        self.peers.get(&person).is_some_and(|peer| !peer.is_idle()) || self.links_held() < MAX_LINKS
+        self.is_linking(person) || self.links_held() < MAX_LINKS
+    }
+
+    /// There is a link with them, or one on its way.
+    fn is_linking(&self, person: Person) -> bool {
+        self.peers.get(&person).is_some_and(|peer| !peer.is_idle())
     }
 }

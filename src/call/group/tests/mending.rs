@@ -108,13 +108,14 @@ fn a_group_of_two_has_nobody_to_help() {
 
 /// A member with a 64 kb/s uplink in a group of 8.
 #[test]
-fn a_weak_member_sends_one_stream_and_is_heard_by_all() {
+fn a_weak_member_sends_one_stream_over_one_of_two_links_and_is_heard_by_all() {
     let (mut sim, all) = settled(8, 37);
-    let direct = |sim: &Sim| {
+    let streams = |sim: &Sim| {
         let call = sim.calls[3].as_ref().unwrap();
-        all.iter().filter(|to| **to != 3 && call.hearing().sends_to(sim.person(**to))).count()
+        let linked = |to: &&usize| sim.side(3, **to) == sim::Side::Up;
+        all.iter().filter(linked).filter(|to| call.hearing().sends_to(sim.person(**to))).count()
     };
-    assert_eq!(direct(&sim), 7);
+    assert_eq!((streams(&sim), sim.links(3)), (7, 7));
     sim.resources[3] = Resources { weak: true, spare_kbps: 0, ..sim::STRONG };
     let mut always = true;
     for _ in 0..500 {
@@ -122,24 +123,63 @@ fn a_weak_member_sends_one_stream_and_is_heard_by_all() {
         always &= sim.everybody_hears(&all);
     }
     assert!(always, "no gap while it changes over");
-    assert_eq!(direct(&sim), 1, "one stream");
+    assert_eq!((streams(&sim), sim.links(3)), (1, 2));
     let carrier = sim.call(3).hearing().plan().carriers.values().next().copied().unwrap();
     let carrier = sim.number(carrier).unwrap();
-    assert_eq!(sim.carried_by(carrier), 6);
-    // The carrier dies: for a moment it sends to all again, or another carries.
+    let carried: usize = all.iter().map(|who| sim.carried_by(*who)).sum();
+    assert_eq!(carried, 6 + 5, "its stream to six, and to it those of five whom it does not hear itself");
+    assert!(sim.carried_by(carrier) >= 6);
+    assert!(all.iter().all(|who| *who == 3 || sim.links(*who) >= 6), "and nobody else has lost a link");
+    let dials = changes(&sim);
+    sim.run(20 * SECOND);
+    assert_eq!((streams(&sim), sim.links(3), changes(&sim)), (1, 2, dials), "so it stays");
+    // The carrier dies, and the other one carries.
     sim.crash(carrier);
     let rest: Vec<usize> = all.iter().copied().filter(|who| *who != carrier).collect();
     sim.run_until(3 * SECOND, "heard again", |sim| sim.everybody_hears(&rest));
     sim.run(5 * SECOND);
-    assert_eq!(direct(&sim), 1 + 1, "one stream to its new carrier, and one to the dead that nobody has replaced");
+    assert_eq!((streams(&sim), sim.links(3)), (1, 1));
     // It is strong again.
     sim.resources[3] = sim::STRONG;
-    for _ in 0..500 {
+    always = true;
+    for _ in 0..1000 {
         sim.step();
         always &= sim.everybody_hears(&rest);
     }
     assert!(always);
+    sim.expect_one_call_among(&rest);
     assert!(rest.iter().all(|who| sim.carried_by(*who) == 0));
+}
+
+#[test]
+fn who_has_a_narrow_line_joins_one_by_one() {
+    for (seed, latency_ms) in [(40, 20), (41, 40), (42, 150)] {
+        let (mut sim, mut all) = settled(8, seed);
+        sim.latency = Duration::from_millis(latency_ms);
+        sim.add_person();
+        sim.narrow.insert(8);
+        sim.resources[8] = Resources { weak: true, spare_kbps: 0, ..sim::STRONG };
+        sim.invite(0, 8);
+        all.push(8);
+        sim.run_until(12 * SECOND, "joined over a narrow line", |sim| sim.everybody_hears(&all));
+        sim.run(10 * SECOND);
+        assert!(sim.everybody_hears(&all) && sim.links(8) == 1, "{}", sim.describe());
+        // Its line is wide after all.
+        (sim.narrow, sim.resources[8]) = (BTreeSet::new(), sim::STRONG);
+        sim.run_until(10 * SECOND, "all links of its own", |sim| sim.is_one_call(&all));
+    }
+}
+
+/// Only the inviter is reached, and the others are not as long as all are rung at once.
+#[test]
+fn who_reaches_nobody_at_once_tries_one_at_a_time() {
+    let (mut sim, mut all) = settled(6, 43);
+    sim.add_person();
+    sim.narrow.insert(6);
+    sim.invite(0, 6);
+    all.push(6);
+    sim.run_until(6 * SECOND, "is carried by the first", |sim| sim.everybody_hears(&all));
+    sim.run_until(sim.limits.ring_timeout + 6 * SECOND, "reaches all", |sim| sim.is_one_call(&all));
 }
 
 /// It signs reports that say so, whatever its own program hears.

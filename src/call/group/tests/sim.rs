@@ -58,14 +58,14 @@ pub enum Side {
 }
 
 enum Parcel {
-    Dial { from: usize, to: usize, message: Vec<u8> },
+    Dial { from: usize, to: usize, attempt: u64, message: Vec<u8> },
     Say { from: usize, to: usize, message: Vec<u8>, over_link: bool },
-    Up { who: usize, peer: usize },
-    Closed { who: usize, peer: usize, why: EndReason },
+    Up { who: usize, peer: usize, attempt: u64 },
+    Closed { who: usize, peer: usize, attempt: u64, why: EndReason },
     Accept { who: usize },
 }
 
-pub const STRONG: Resources = Resources { spare_kbps: 1000, cpu_free: 80, slots: 8, weak: false };
+pub const STRONG: Resources = Resources { spare_kbps: 1000, cpu_free: 80, slots: 12, weak: false };
 
 pub type Tamper = Box<dyn FnMut(usize, usize, &mut GroupMessage)>;
 
@@ -80,6 +80,8 @@ pub struct Sim {
     pub stored: Vec<Vec<Entry>>,
     pub events: Vec<Vec<(Duration, GroupEvent)>>,
     pub sides: BTreeMap<(usize, usize), Side>,
+    /// Which pairwise call each side is of.
+    attempts: BTreeMap<(usize, usize), u64>,
     /// Directions that nothing passes.
     pub cut: BTreeSet<(usize, usize)>,
     pub latency: Duration,
@@ -97,6 +99,8 @@ pub struct Sim {
     pub tamper: Tamper,
     /// What each machine has to spare.
     pub resources: Vec<Resources>,
+    /// Members on whose lines no link comes about while more than two are made.
+    pub narrow: BTreeSet<usize>,
     /// Helpers that say that they carry, and do not.
     pub lazy: BTreeSet<usize>,
     carries: BTreeSet<(usize, usize, usize)>,
@@ -123,6 +127,7 @@ impl Sim {
             stored: vec![Vec::new(); people],
             events: vec![Vec::new(); people],
             sides: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             cut: BTreeSet::new(),
             latency: 40 * MS,
             jitter_ms: 0,
@@ -134,6 +139,7 @@ impl Sim {
             brittle: false,
             tamper: Box::new(|_, _, _| {}),
             resources: vec![STRONG; people],
+            narrow: BTreeSet::new(),
             lazy: BTreeSet::new(),
             carries: BTreeSet::new(),
             wire: BTreeMap::new(),
@@ -216,6 +222,7 @@ impl Sim {
     pub fn crash(&mut self, who: usize) {
         self.calls[who] = None;
         self.sides.retain(|(a, _), _| *a != who);
+        self.attempts.retain(|(a, _), _| *a != who);
         self.carries.retain(|(helper, ..)| *helper != who);
     }
 
@@ -304,7 +311,11 @@ impl Sim {
 
     fn deliver(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::Dial { from, to, message } => self.dialled(from, to, &message),
+            Parcel::Dial { from, to, attempt, message } => {
+                if self.attempt(from, to) == attempt {
+                    self.dialled(from, to, &message);
+                }
+            }
             Parcel::Say { from, to, message, over_link } => {
                 let linked = self.side(to, from) == Side::Up;
                 if !self.passes(from, to) || (over_link && !linked) {
@@ -327,11 +338,11 @@ impl Sim {
                 let _ = call.handle_message(person, message, now);
                 self.drain(to);
             }
-            Parcel::Up { who, peer } => self.up(who, peer),
-            // The end of a call is not that of the one that has begun since.
-            Parcel::Closed { who, peer, why: EndReason::HangUp }
-                if matches!(self.side(who, peer), Side::Calling { .. } | Side::Making | Side::Ringing) => {}
-            Parcel::Closed { who, peer, why } => self.closed(who, peer, why),
+            // What is of an earlier call says nothing of the one that has begun since.
+            Parcel::Up { who, peer, attempt } | Parcel::Closed { who, peer, attempt, .. }
+                if self.attempt(who, peer) != attempt => {}
+            Parcel::Up { who, peer, .. } => self.up(who, peer),
+            Parcel::Closed { who, peer, why, .. } => self.closed(who, peer, why),
             Parcel::Accept { who } => {
                 let now = self.now;
                 let declines = self.decliners.contains(&who);
@@ -351,7 +362,7 @@ impl Sim {
         let Side::Calling { since } = self.side(from, to) else { return };
         if !self.passes(from, to) || !self.passes(to, from) {
             let left = (since + DIAL_TIMEOUT).saturating_duration_since(self.now);
-            return self.post(left, Parcel::Closed { who: from, peer: to, why: EndReason::Unreachable });
+            return self.post_end(left, from, to, EndReason::Unreachable);
         }
         // Both dial: the lower key's INVITE wins, as in the switchboard.
         if matches!(self.side(to, from), Side::Calling { .. }) && self.person(to) < self.person(from) {
@@ -362,7 +373,7 @@ impl Sim {
         if self.calls[to].is_none() && matches!(message.body, Body::Ring(_)) {
             // Has crashed.
             let left = (since + DIAL_TIMEOUT).saturating_duration_since(now);
-            return self.post(left, Parcel::Closed { who: from, peer: to, why: EndReason::Unreachable });
+            return self.post_end(left, from, to, EndReason::Unreachable);
         }
         let reply = match self.calls[to].as_mut() {
             Some(call) if !matches!(call.state(), GroupState::Left(_)) => call.handle_ring(person, &message, now),
@@ -374,12 +385,16 @@ impl Sim {
         };
         match reply {
             RingReply::Answer => {
+                self.join_attempt(to, from);
                 self.sides.insert((to, from), Side::Making);
                 self.make_link(from, to);
             }
-            RingReply::Wait => drop(self.sides.insert((to, from), Side::Ringing)),
+            RingReply::Wait => {
+                self.join_attempt(to, from);
+                self.sides.insert((to, from), Side::Ringing);
+            }
             RingReply::Refuse(_) => {
-                self.post(self.latency, Parcel::Closed { who: from, peer: to, why: EndReason::Declined });
+                self.post_end(self.latency, from, to, EndReason::Declined);
             }
         }
         self.drain(to);
@@ -403,17 +418,53 @@ impl Sim {
 
     fn make_link(&mut self, a: usize, b: usize) {
         for (who, peer) in [(a, b), (b, a)] {
-            self.post(self.latency + self.set_up, Parcel::Up { who, peer });
+            self.post_up(self.latency + self.set_up, who, peer);
         }
+    }
+
+    /// It is the call that the other has begun.
+    fn join_attempt(&mut self, who: usize, caller: usize) {
+        let attempt = self.attempt(caller, who);
+        self.attempts.insert((who, caller), attempt);
+    }
+
+    fn attempt(&self, who: usize, peer: usize) -> u64 {
+        self.attempts.get(&(who, peer)).copied().unwrap_or_default()
+    }
+
+    fn post_up(&mut self, delay: Duration, who: usize, peer: usize) {
+        let attempt = self.attempt(who, peer);
+        self.post(delay, Parcel::Up { who, peer, attempt });
+    }
+
+    /// Tells `who` that the call with `peer` is over, if it is still the one that it is now.
+    fn post_end(&mut self, delay: Duration, who: usize, peer: usize, why: EndReason) {
+        let attempt = self.attempt(who, peer);
+        self.post(delay, Parcel::Closed { who, peer, attempt, why });
     }
 
     fn up(&mut self, who: usize, peer: usize) {
         if self.calls[who].is_none() || !self.reachable(who, peer) || self.side(who, peer) == Side::None {
             return self.closed(who, peer, EndReason::Unreachable);
         }
+        let other_is_up = self.side(peer, who) == Side::Up;
+        if !other_is_up && [who, peer].iter().any(|end| self.narrow.contains(end) && self.links_begun(*end) > 2) {
+            return self.post_up(self.set_up, who, peer);
+        }
         self.sides.insert((who, peer), Side::Up);
         self.last_heard.insert((who, peer), self.now);
         self.tell_link(who, peer, MeshLink::Up);
+    }
+
+    /// Links of this member that are not up yet.
+    fn links_begun(&self, who: usize) -> usize {
+        let begun = |side: &Side| matches!(side, Side::Calling { .. } | Side::Making);
+        self.sides.iter().filter(|((end, _), side)| *end == who && begun(side)).count()
+    }
+
+    /// Links of this member that are up.
+    pub fn links(&self, who: usize) -> usize {
+        self.sides.iter().filter(|((end, _), side)| *end == who && **side == Side::Up).count()
     }
 
     fn closed(&mut self, who: usize, peer: usize, why: EndReason) {
@@ -454,7 +505,10 @@ impl Sim {
         match route {
             GroupRoute::Call => {
                 self.sides.insert((from, to), Side::Calling { since: self.now });
-                self.post(self.latency, Parcel::Dial { from, to, message: bytes });
+                self.serial += 1;
+                let attempt = self.serial;
+                self.attempts.insert((from, to), attempt);
+                self.post(self.latency, Parcel::Dial { from, to, attempt, message: bytes });
             }
             GroupRoute::Link | GroupRoute::Session => {
                 let over_link = route == GroupRoute::Link;
@@ -487,10 +541,11 @@ impl Sim {
                 let Some(peer) = self.number(person) else { return };
                 self.sides.remove(&(who, peer));
                 let why = if matches!(event, GroupEvent::Decline(_)) { EndReason::Declined } else { EndReason::HangUp };
+                let attempt = self.attempts.remove(&(who, peer)).unwrap_or_default();
                 if self.passes(who, peer) {
                     // Behind what was said before.
                     let delay = self.latency + Duration::from_millis(self.jitter_ms as u64 + 1);
-                    self.post(delay, Parcel::Closed { who: peer, peer: who, why });
+                    self.post(delay, Parcel::Closed { who: peer, peer: who, attempt, why });
                 }
             }
             GroupEvent::RosterChanged => {

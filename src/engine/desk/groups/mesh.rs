@@ -1,5 +1,6 @@
 //! The calls between us and each other member.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::LiveGroup;
@@ -8,9 +9,9 @@ use crate::call::group::{Body, GroupCall, GroupMessage, GroupState, MeshLink, Ri
 use crate::call::{DialRefused, GroupLetter, Invite, InviteReply, Message};
 use crate::engine::CallSide;
 use crate::engine::clock::unix_now_ms;
-use crate::engine::desk::Desk;
 use crate::engine::desk::calls::ring;
 use crate::engine::desk::commands::random;
+use crate::engine::desk::{Desk, LiveCall};
 use crate::engine::link_task::LinkJob;
 use crate::engine::voice_thread::PeerKey;
 use crate::engine::{CallPhase, Event};
@@ -61,9 +62,17 @@ impl Desk {
     }
 
     pub(super) fn answer_member(&mut self, id: GroupId, person: Person, now: Instant) {
-        if let Some(call) = self.call_with(id, person) {
-            self.switchboard.answer(call, now);
+        let Some(call) = self.call_with(id, person) else { return };
+        if self.calls.get(&call).is_some_and(|live| live.link_task.is_none()) {
+            self.open_link(call);
         }
+        self.switchboard.answer(call, now);
+    }
+
+    /// A member's call that waits until there is room for another link: gathering candidates would only fill the line.
+    pub(in super::super) fn waits_its_turn(&self, call: CallId) -> bool {
+        let place = self.groups.place_of(call).and_then(|(id, person)| Some((self.groups.all.get(&id)?, person)));
+        place.is_some_and(|(group, person)| group.is_joined() && group.machine.keeps_waiting(person))
     }
 
     pub(super) fn decline_member(&mut self, id: GroupId, person: Person, now: Instant) {
@@ -72,8 +81,13 @@ impl Desk {
         }
     }
 
+    /// Ends what there is between us and them: where both have rung, two calls.
     pub(super) fn close_link(&mut self, id: GroupId, person: Person, now: Instant) {
-        if let Some(call) = self.call_with(id, person) {
+        let between = |live: &LiveCall| live.group == Some(id) && live.peer == Some(person);
+        let latest = self.call_with(id, person);
+        let others = self.calls.iter().filter(|(_, live)| between(live)).map(|(call, _)| *call);
+        let calls: BTreeSet<CallId> = others.chain(latest).collect();
+        for call in calls {
             self.switchboard.hang_up(call, EndReason::HangUp, now);
         }
     }
