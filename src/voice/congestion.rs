@@ -7,8 +7,10 @@
 //! quiet more is tried; the time between tries doubles with each that fails, so that a call on a narrow link is not
 //! disturbed again and again.
 //!
-//! Something else may have filled the link for a moment. So soon after the queue is gone, what passed at best is wanted
-//! again; each time that this makes a queue anew, a little less of it, and twice as long after.
+//! Something else may have filled the link for a moment. So soon after the queue is gone, half of what passed at best and
+//! does not now is wanted again, and then, as far as it is used, step by step the rest; each time that this makes a queue
+//! anew, a little less of it, and twice as long after. (BIC searches the window between what failed and what passed in the
+//! same way: Xu, Harfoush, Rhee, INFOCOM 2004.)
 //!
 //! Until a queue shows nothing is known, and nothing limited.
 
@@ -29,7 +31,9 @@ pub(super) struct Congestion {
     queue_before_ms: f32,
     /// Reports without a queue since the last one with.
     calm: u32,
-    /// So many are waited for before more is tried.
+    /// Those of them in which the limit was used.
+    shown: u32,
+    /// So many of these are waited for before more is tried.
     patience: u32,
     /// More is being tried.
     trying: bool,
@@ -45,6 +49,7 @@ impl Congestion {
             queue_ms: 0.0,
             queue_before_ms: 0.0,
             calm: 0,
+            shown: 0,
             patience: FIRST_PATIENCE,
             trying: false,
         }
@@ -63,7 +68,7 @@ impl Congestion {
         if queue_ms > QUEUE_MS && grown_ms > -queue_ms * DRAINING {
             self.yield_to(passed(report, grown_ms));
         } else if queue_ms > QUEUE_MS / 2.0 {
-            self.calm = 0;
+            (self.calm, self.shown) = (0, 0);
         } else {
             self.rise(report.sent_bps);
         }
@@ -91,7 +96,7 @@ impl Congestion {
             self.best_bps *= DOUBT;
         }
         self.best_bps = self.best_bps.max(passed_bps);
-        (self.calm, self.trying) = (0, false);
+        (self.calm, self.shown, self.trying) = (0, 0, false);
         self.passed_bps = passed_bps;
         self.limit_bps = Some((passed_bps * YIELD).min(before * YIELD).max(LEAST_BPS));
     }
@@ -100,16 +105,19 @@ impl Congestion {
     fn rise(&mut self, sent_bps: f32) {
         self.calm += 1;
         let Some(limit) = self.limit_bps else { return };
-        self.trying = self.calm >= self.patience;
+        let is_used = sent_bps >= limit * USED;
+        self.shown += u32::from(is_used);
+        self.trying = self.shown >= self.patience;
         let (known, best) = (self.passed_bps * NEARLY_ALL, self.best_bps * NEARLY_ALL);
+        let (half, may_return) = (known.midpoint(best), self.calm >= self.reserve);
         let is_back = limit >= best;
         if is_back {
             self.reserve = FIRST_RESERVE;
         }
         let (growth, most) = match () {
             () if is_back && self.trying => (TRY, sent_bps * BEYOND_SENT),
-            () if is_back => (1.0, limit),
-            () if self.calm >= self.reserve => (RETURN, best),
+            () if may_return && limit < half => (RETURN, half),
+            () if may_return && is_used => (RISE, best),
             () => (RISE, known),
         };
         self.limit_bps = Some((limit * growth).min(most).max(limit)).filter(|bps| *bps < UNLIMITED_BPS);
@@ -132,7 +140,7 @@ const YIELD: f32 = 0.85;
 const NEARLY_ALL: f32 = 0.95;
 /// Growth per report: towards what passed, and beyond it.
 const RISE: f32 = 1.03;
-/// The same towards what passed at best.
+/// The same towards half of what passed at best.
 const RETURN: f32 = 1.2;
 /// Reports before that.
 const FIRST_RESERVE: u32 = 3;
@@ -141,6 +149,8 @@ const DOUBT: f32 = 0.9;
 const TRY: f32 = 1.05;
 /// The limit is so much above what was sent at most.
 const BEYOND_SENT: f32 = 1.15;
+/// Part of the limit that is sent when it is used, and not only the packets of a pause.
+const USED: f32 = 0.5;
 /// Reports before more is tried.
 const FIRST_PATIENCE: u32 = 30;
 const LONGEST_PATIENCE: u32 = 480;
@@ -214,8 +224,9 @@ mod tests {
             narrow(&mut congestion, 20e3, 83e3, &mut queue_ms);
         }
         assert!(congestion.limit_bps().unwrap() < 25_000);
-        let back = (1..).find(|_| narrow(&mut congestion, 64e3, 83e3, &mut queue_ms) > 48e3).unwrap();
-        assert!(back <= 10, "{back} s");
+        let mut back = |bps| (1..).find(|_| narrow(&mut congestion, 64e3, 83e3, &mut queue_ms) > bps).unwrap();
+        let (half, most) = (back(38e3), back(54e3));
+        assert!(half <= 8 && half + most <= 24, "{half} s, and {most} more");
         // And then for good.
         let mut queued = 0;
         for _ in 0..120 {
