@@ -35,6 +35,8 @@ pub(super) struct DelayManager {
     /// Of half a minute: what packets take that wait nowhere.
     unhindered: WindowedMinimum,
     newest: Newest,
+    /// End of the newest frame, media time.
+    reached: Option<i64>,
     target: i64,
     min_delay: i64,
     max_delay: i64,
@@ -52,6 +54,7 @@ impl DelayManager {
             slowest_repair: WindowedMinimum::new(LONG_SLOT_SAMPLES),
             unhindered: WindowedMinimum::new(LONG_SLOT_SAMPLES),
             newest: Newest::default(),
+            reached: None,
             target: 0,
             min_delay,
             max_delay: max_delay.max(min_delay),
@@ -70,6 +73,7 @@ impl DelayManager {
         self.unhindered.reset();
         self.unhindered.add(lag, clock);
         self.newest = Newest::default();
+        self.reached = None;
         self.update_target(clock);
     }
 
@@ -82,6 +86,12 @@ impl DelayManager {
 
     /// A frame of `samples` could be decoded for the first time.
     pub fn observe(&mut self, lag: i64, samples: SampleCount, clock: i64) {
+        let begins = clock - lag;
+        let pause = self.reached.map_or(0, |reached| begins - reached);
+        if pause >= SHORTEST_PAUSE {
+            self.histogram.add_pause(lag, pause.min(LONGEST_PAUSE) as f32 / SAMPLES_PER_MS);
+        }
+        self.reached = self.reached.max(Some(begins + i64::from(samples.0)));
         self.histogram.add(lag, samples.as_ms());
         self.guess.frames = self.guess.frames.saturating_sub(1);
         self.fastest.add(lag, clock);
@@ -174,6 +184,13 @@ impl Histogram {
     fn add(&mut self, lag: i64, duration_ms: f32) {
         self.age(duration_ms);
         self.frame_buckets = ((duration_ms / BUCKET_MS) as usize).clamp(1, BUCKETS);
+        let index = self.bucket_of(lag);
+        self.weights[index] += duration_ms;
+    }
+
+    /// What was not sent between two frames was not late either: so a pause forgets as fast as speech.
+    fn add_pause(&mut self, lag: i64, duration_ms: f32) {
+        self.age(duration_ms);
         let index = self.bucket_of(lag);
         self.weights[index] += duration_ms;
     }
@@ -297,6 +314,10 @@ impl Newest {
 const MS_PER_PERCENT_LATE: f32 = 60.0;
 /// Time in which a frame's weight falls to 1/e, milliseconds of received audio.
 const MEMORY_MS: f32 = 6000.0;
+/// A gap between two frames from which on it is a pause of the sender's (it sends a frame of noise each 400 ms), not a
+/// loss; a longer one counts for as much.
+const SHORTEST_PAUSE: i64 = SAMPLE_RATE_HZ as i64 / 5;
+const LONGEST_PAUSE: i64 = SAMPLE_RATE_HZ as i64;
 /// Where concealment gives way to the frame there is a seam, however short it was: as bad as this share of a frame.
 const MERGE_SHARE: f32 = 0.2;
 /// Delay beyond the first frame's before anything is known: for a second, and until so many frames have come.
@@ -374,6 +395,24 @@ mod tests {
         // The last stall began two seconds ago.
         assert!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 40)) <= 50);
         assert!(settle(&mut delay, &mut clock, std::iter::repeat_n(0, 400)) <= 10);
+    }
+
+    #[test]
+    fn what_came_late_before_a_pause_is_forgotten_in_it() {
+        let (mut delay, mut clock) = (started(), 0);
+        for frame in 0..500 {
+            clock += 960;
+            match frame % 20 {
+                0 => delay.observe_repair(100 * MS, FRAME, clock),
+                _ => delay.observe(0, FRAME, clock),
+            }
+        }
+        assert_eq!(delay.target_lag() / MS, 100);
+        for _ in 0..25 {
+            clock += 400 * MS;
+            delay.observe(0, FRAME, clock);
+        }
+        assert!(delay.target_lag() / MS <= 10, "{}", delay.target_lag() / MS);
     }
 
     #[test]
