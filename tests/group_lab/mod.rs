@@ -81,6 +81,9 @@ impl Member {
                     at = if left.len() < before { mono_of(&event) } else { at };
                 }
             }
+            if Instant::now() >= end {
+                self.keep_events();
+            }
             assert!(Instant::now() < end, "{} does not hear {left:?}: {}", self.name, self.process.last_words());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -111,13 +114,18 @@ impl Member {
         }
     }
 
-    /// Where `TWOCANS_TEST_EVENTS` names a folder, what it told stays there.
     pub fn leaves(&mut self) {
+        self.keep_events();
+        finish(&mut self.process, 0);
+    }
+
+    /// Where `TWOCANS_TEST_EVENTS` names a folder, what it told stays there.
+    fn keep_events(&self) {
         if let Ok(folder) = std::env::var("TWOCANS_TEST_EVENTS") {
             let events: String = self.process.events().iter().map(|event| format!("{event}\n")).collect();
-            std::fs::write(Path::new(&folder).join(format!("{}.json", self.name)), events).expect("the folder is there");
+            std::fs::write(Path::new(&folder).join(format!("{}.json", self.name)), events)
+                .expect("the folder is there");
         }
-        finish(&mut self.process, 0);
     }
 }
 
