@@ -19,7 +19,7 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eframe::egui::epaint::{ClippedShape, PaintCallback, PaintCallbackInfo};
-use eframe::egui::{Color32, Context, FullOutput, Plugin, RawInput, Shape, ViewportId};
+use eframe::egui::{Color32, Context, FullOutput, InputState, Plugin, RawInput, Shape, ViewportId};
 use eframe::egui_glow::{CallbackFn, Painter};
 use eframe::glow;
 
@@ -92,7 +92,7 @@ impl Canvas {
             self.painted = self.handed_over.take();
         }
         let scale = output.pixels_per_point;
-        let window = ctx.input(|input| input.viewport_rect());
+        let window = ctx.input(InputState::viewport_rect);
         let size = [window.width(), window.height()].map(|side| (side * scale).round() as u32);
         let picture = Picture::new(std::mem::take(&mut output.shapes), size, scale);
         let is_known = |drawing: &&Drawing| {
