@@ -80,6 +80,7 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
     ("ksni", &["ui/desktop/"]),
     ("ashpd", &["ui/desktop/"]),
     ("x11rb", &["ui/desktop/"]),
+    ("arboard", &["ui/picture.rs"]),
     ("cpal", &["audio/"]),
     ("opus", &["voice/"]),
     ("opusic_sys", &["voice/opus.rs"]),
