@@ -27,7 +27,7 @@ const SIZE: (u32, u32) = (1120, 720);
 /// As long as a call is watched.
 const WATCHED: Duration = Duration::from_secs(10);
 /// Of one core, in a test build on a machine that does other things, too. A release build on a quiet one takes half of it.
-const MAX_DRAWING: f64 = 0.40;
+const MAX_DRAWING: f64 = 0.30;
 /// Meters move twenty times a second while somebody speaks; a speaker pauses, and a busy machine misses some.
 const MOVES_PER_S: std::ops::RangeInclusive<f64> = 8.0..=25.0;
 /// Something fades in or out for so long, and a tooltip waits.
