@@ -16,7 +16,7 @@ use super::After;
 use super::desktop::{self, Desktop};
 use super::groups::Groups;
 use super::meters::MeterWatch;
-use super::picture::Reading;
+use super::picture::{PasteWatch, Reading, Source};
 use super::restore::Opening;
 use super::screens::{self, BackupForm, Drafts, InviteForm, Welcome};
 use super::theme::{self, QR_GROUND, QR_INK, palette};
@@ -72,6 +72,8 @@ pub enum Sheet {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
     pub text: String,
+    /// What a program says of it, in English, for who knows what to make of it.
+    pub detail: Option<String>,
     /// Something went wrong.
     pub worry: bool,
     pub offer: Option<Offer>,
@@ -88,18 +90,19 @@ pub enum Offer {
 
 impl Notice {
     fn trouble(text: String) -> Self {
-        Self { text, worry: true, offer: None }
+        Self { text, detail: None, worry: true, offer: None }
     }
 
     /// Something to know, and nothing to do.
     pub fn calm(text: String) -> Self {
-        Self { text, worry: false, offer: None }
+        Self { text, detail: None, worry: false, offer: None }
     }
 
     /// What the engine says of a failure.
     fn failure(failure: &Failure) -> Self {
         let offer = (failure.kind == FailureKind::Device).then_some(Offer::OpenSettings);
-        Self { offer, ..Self::trouble(words::failure(failure)) }
+        let (text, detail) = words::failure(failure);
+        Self { detail, offer, ..Self::trouble(text) }
     }
 }
 
@@ -158,6 +161,7 @@ pub struct App {
     opening: Option<Opening>,
     /// A picture in which a link may be.
     reading: Option<Reading>,
+    pastes: PasteWatch,
     /// A backup that is being written.
     exporting: Option<CommandId>,
 }
@@ -205,6 +209,7 @@ impl App {
             welcome: None,
             opening: None,
             reading: None,
+            pastes: PasteWatch::default(),
             exporting: None,
         };
         app.list_history();
@@ -306,18 +311,22 @@ impl App {
         }
     }
 
-    /// A picture that is dropped onto the window is searched for a link, which then stands in the search field.
+    /// A picture that is dropped onto the window or pasted into it is searched for a link, which then stands in the search
+    /// field.
     fn look_at_pictures(&mut self, ctx: &Context) {
         let dropped = ctx.input(|input| input.raw.dropped_files.iter().find_map(|file| file.path.clone()));
+        let pasted = ctx.input(|input| self.pastes.is_pasted(&input.events));
+        let source = dropped.map(Source::File).or(pasted.then_some(Source::Clipboard));
         // A question in front of everything may want the file itself.
-        if let Some(file) = dropped.filter(|_| self.sheet.is_none()) {
-            self.reading = Some(Reading::start(ctx.clone(), file));
+        if let Some(source) = source.filter(|_| self.sheet.is_none()) {
+            self.reading = Some(Reading::start(ctx.clone(), source));
         }
         let Some(outcome) = self.reading.as_ref().and_then(Reading::outcome) else { return };
         self.reading = None;
         match outcome {
             Ok(link) => {
                 self.choose(None);
+                self.notice = None;
                 self.search = link;
             }
             Err(why) => self.trouble(why.text()),
@@ -467,7 +476,7 @@ impl App {
                 let cause = cause.map(|cause| format!(" {}", words::cause(cause))).unwrap_or_default();
                 let again = row.filter(|_| worry).map(|row| Offer::CallAgain(row.link));
                 let offer = if *reason == EndReason::Device { Some(Offer::OpenSettings) } else { again };
-                self.notice = Some(Notice { text: text + &cause, worry, offer });
+                self.notice = Some(Notice { text: text + &cause, detail: None, worry, offer });
             }
             Event::Group { group, event } => {
                 let now = self.engine.snapshot();
@@ -477,7 +486,7 @@ impl App {
             Event::CommandFinished { id, result } => self.finished(ctx, *id, result),
             Event::TalkingWhileMuted { .. } => {
                 let text = words::TALKING_WHILE_MUTED.into();
-                self.notice = Some(Notice { text, worry: true, offer: Some(Offer::Unmute) });
+                self.notice = Some(Notice { text, detail: None, worry: true, offer: Some(Offer::Unmute) });
             }
             Event::Muted { by_peer: false, .. } => {
                 self.notice.take_if(|notice| notice.offer == Some(Offer::Unmute));
@@ -499,7 +508,7 @@ impl App {
             Event::Replaced { call, .. } | Event::Ended { call, .. } => drop(self.notes.end(*call)),
             Event::TalkingWhileMuted { .. } => {
                 let text = words::TALKING_WHILE_MUTED.into();
-                self.notice = Some(Notice { text, worry: true, offer: Some(Offer::Unmute) });
+                self.notice = Some(Notice { text, detail: None, worry: true, offer: Some(Offer::Unmute) });
             }
             Event::Muted { by_peer: false, .. } => {
                 self.notice.take_if(|notice| notice.offer == Some(Offer::Unmute));

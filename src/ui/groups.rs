@@ -186,7 +186,7 @@ impl App {
             GroupEvent::NotComing { person, why } => {
                 let (text, again) = words::not_coming(&name(*person), *why);
                 let offer = again.then(|| Offer::InviteAgain(group, link_of(now, *person)));
-                self.notice = Some(Notice { text, worry: again, offer });
+                self.notice = Some(Notice { text, detail: None, worry: again, offer });
             }
             GroupEvent::Ended { reason, talked } => self.group_is_over(now, group, known.as_ref(), *reason, *talked),
             GroupEvent::Added { .. }
@@ -214,7 +214,7 @@ impl App {
             LeftReason::Ours | LeftReason::Unreachable | LeftReason::Refused(_) | LeftReason::NoAnswer => None,
         };
         if let Some((text, worry)) = words::group_end(reason, by.as_deref(), talked) {
-            self.notice = Some(Notice { text, worry, offer: None });
+            self.notice = Some(Notice { text, detail: None, worry, offer: None });
         }
     }
 

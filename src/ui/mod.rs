@@ -4,6 +4,7 @@
 //! and is painted only when the engine wakes it or something on screen moves.
 
 mod app;
+mod canvas;
 mod desktop;
 mod groups;
 mod meters;
@@ -120,6 +121,7 @@ fn show(
     let window = window.clone();
     let create: eframe::AppCreator<'_> = Box::new(move |cc| {
         let ctx = &cc.egui_ctx;
+        canvas::install(ctx, cc.gl.as_ref());
         desktop.start(cc, &icon);
         let mut app = App::new(ctx, engine, events, &icon, desktop, after);
         if let Some(link) = link {

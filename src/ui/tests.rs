@@ -118,6 +118,7 @@ fn people_and_a_conversation() {
         stage.app().chosen = Some(alice());
         stage.app().notice = Some(Notice {
             text: "Alice was not found. They may be offline.".into(),
+            detail: None,
             worry: true,
             offer: Some(Offer::CallAgain(contact(alice(), "Alice").link)),
         });

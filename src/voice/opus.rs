@@ -1,4 +1,4 @@
-//! Safe face of libopus 1.6 (RFC 6716, RFC 8251): the only `unsafe` of the program.
+//! Safe face of libopus 1.6 (RFC 6716, RFC 8251).
 //!
 //! Mono, 48 kHz, `f32`. Nothing here allocates on the Rust heap after construction, and libopus itself allocates only
 //! in its `*_create` functions. Every length that reaches C is taken from a slice, so no call can read or write beyond

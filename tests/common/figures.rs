@@ -37,11 +37,27 @@ pub fn threads(pid: u32) -> usize {
 
 /// Processor time a process has used so far, user and system, in steps of a clock tick (10 ms).
 pub fn cpu_time(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    time_in(&fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives"))
+}
+
+fn time_in(stat: &str) -> Duration {
     // The name may hold spaces and brackets; the fields after its last bracket are plain (proc(5)).
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     let ticks: u64 = [11, 12].iter().map(|&i| fields[i].parse::<u64>().expect("utime and stime are numbers")).sum();
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+}
+
+/// The same by thread: its id, its name, its time.
+pub fn thread_times(pid: u32) -> Vec<(u32, String, Duration)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives").flatten();
+    let times = tasks.filter_map(|task| {
+        let id: u32 = task.file_name().to_string_lossy().parse().ok()?;
+        // It may have ended meanwhile.
+        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+        let name = stat.split_once('(')?.1.rsplit_once(')')?.0;
+        Some((id, name.to_owned(), time_in(&stat)))
+    });
+    times.collect()
 }
 
 /// CLOCK_MONOTONIC in milliseconds: the base of `mono_ms` in the JSON contract.

@@ -1,6 +1,8 @@
 //! A desktop for the client under test: a screen that nobody sees with a window manager, a session bus of its own, and on
 //! it, if the test wants them, a notification server, a tray and a shortcuts portal. None of them is the machine's.
 
+#![allow(dead_code, unused_imports, reason = "every test binary compiles all of this and uses its part")]
+
 mod notifications;
 mod portal;
 mod screen;

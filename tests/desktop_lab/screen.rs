@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{
-    Atom, AtomEnum, ClientMessageEvent, ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, EventMask, GrabMode,
-    KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MapState, ModMask, Window, WindowClass,
+    Atom, AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ClientMessageEvent, ConfigureWindowAux,
+    ConnectionExt as _, CreateWindowAux, EventMask, GrabMode, ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
+    MOTION_NOTIFY_EVENT, MapState, ModMask, Window, WindowClass,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
@@ -139,6 +140,36 @@ impl Screen {
         let place = place.reply().expect("the window is there");
         let at = (i32::from(place.dst_x), i32::from(place.dst_y));
         (at, (u32::from(geometry.width), u32::from(geometry.height)))
+    }
+
+    /// What is to be seen of a window in a rectangle of its content, four bytes for each pixel.
+    pub fn picture(&self, window: XWindow, (x, y): (i16, i16), (width, height): (u16, u16)) -> Vec<u8> {
+        let all = u32::MAX;
+        let asked = self.connection.get_image(ImageFormat::Z_PIXMAP, window.0, x, y, width, height, all);
+        asked.expect("asked").reply().expect("the window is in sight").data
+    }
+
+    /// Moves the pointer to a place in a window's content.
+    pub fn point_at(&self, window: XWindow, (x, y): (i32, i32)) {
+        let ((left, top), _) = self.geometry(window);
+        let (x, y) = ((left + x) as i16, (top + y) as i16);
+        let asked = self.connection.xtest_fake_input(MOTION_NOTIFY_EVENT, 0, 0, self.root, x, y, 0);
+        asked.expect("asked").check().expect("XTEST");
+    }
+
+    /// Turns the mouse's wheel by one step.
+    pub fn scroll(&self, down: bool) {
+        let button = if down { 5 } else { 4 };
+        for kind in [BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT] {
+            let asked = self.connection.xtest_fake_input(kind, button, 0, self.root, 0, 0, 0);
+            asked.expect("asked").check().expect("XTEST");
+        }
+    }
+
+    /// Presses and releases keys together, in this order and in the opposite one.
+    pub fn press(&self, keysyms: &[u32]) {
+        keysyms.iter().for_each(|keysym| self.key(*keysym, true));
+        keysyms.iter().rev().for_each(|keysym| self.key(*keysym, false));
     }
 
     /// A key of the keyboard goes down or up.

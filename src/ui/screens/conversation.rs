@@ -118,7 +118,7 @@ fn more(app: &mut App, ui: &mut Ui, now: &Snapshot, row: &Row) {
 
 /// How the last call ended or what went wrong, until it is put away.
 pub fn notice(app: &mut App, ui: &mut Ui) {
-    let Some(Notice { text, worry, offer }) = app.notice.clone() else { return };
+    let Some(Notice { text, detail, worry, offer }) = app.notice.clone() else { return };
     let palette = palette(ui.ctx());
     let (ink, fill) = if worry { (palette.warn, palette.warn_weak) } else { (palette.text2, palette.chip) };
     Frame::new().inner_margin(Margin { left: 20, right: 20, top: 12, bottom: 0 }).show(ui, |ui| {
@@ -142,7 +142,16 @@ pub fn notice(app: &mut App, ui: &mut Ui) {
                     }
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    ui.add(Label::new(RichText::new(text).font(Type::Small.font()).color(ink)).wrap());
+                    let said = |text: String, ink| Label::new(RichText::new(text).font(Type::Small.font()).color(ink));
+                    let Some(detail) = detail else {
+                        ui.add(said(text, ink).wrap());
+                        return;
+                    };
+                    ui.vertical(|ui| {
+                        ui.spacing_mut().item_spacing.y = 2.0;
+                        ui.add(said(text, ink).wrap());
+                        ui.add(said(detail, palette.text2).wrap());
+                    });
                 });
             });
         });

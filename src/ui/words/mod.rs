@@ -125,6 +125,9 @@ words! {
     NOBODY_ELSE, NOBODY_ELSE_BODY, GAP_ADVICE, GROUP_MISSED, GROUP_UNREACHABLE, GROUP_REMOVED, REFUSED_EXPIRED,
     REFUSED_REVOKED, REFUSED_AUTHOR_GONE, REFUSED_OTHER_GROUP, REFUSED_FULL, REFUSED_BANNED, REFUSED_TOO_MANY,
     REFUSED_NOT_IN, PAST_GROUP_MISSED, CALL_THEM_AGAIN, UNFINISHED_ALONE,
+    FAILURE_DEVICE, FAILURE_PROFILE_IN_USE, FAILURE_PROFILE_DAMAGED, FAILURE_USAGE, FAILURE_UNREACHABLE,
+    FAILURE_RELAY_REFUSED, FAILURE_BUSY, FAILURE_INTERNAL, FAILURE_NOT_FOUND, FAILURE_DECLINED, FAILURE_NO_ANSWER,
+    FAILURE_CONNECTION_LOST, FAILURE_FINGERPRINT, NO_CLIPBOARD, NOTHING_TO_PASTE, NO_PICTURE_PASTED,
 }
 
 /// Other rooms write their errors without a capital and a full stop.
@@ -175,20 +178,29 @@ pub fn timer(talked: Duration) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes:02}:{seconds:02}") }
 }
 
-/// What went wrong, as the engine says it: in English, after the language's own words for the kind of trouble.
-pub fn failure(failure: &Failure) -> String {
-    let key = match failure.kind {
-        FailureKind::Device => "failure-device",
-        FailureKind::ProfileInUse | FailureKind::ProfileDamaged => "failure-profile",
-        FailureKind::Usage => "failure-usage",
-        FailureKind::NotFound
-        | FailureKind::Unreachable
-        | FailureKind::RelayRefused
-        | FailureKind::ConnectionLost
-        | FailureKind::FingerprintMismatch => "failure-network",
-        FailureKind::Declined | FailureKind::Busy | FailureKind::NoAnswer | FailureKind::Internal => "failure-other",
+/// What went wrong, in the user's language, and in English what the engine says of it, where that adds something.
+pub fn failure(failure: &Failure) -> (String, Option<String>) {
+    let (word, adds_something) = match failure.kind {
+        FailureKind::Device => (FAILURE_DEVICE, true),
+        FailureKind::ProfileInUse => (FAILURE_PROFILE_IN_USE, true),
+        FailureKind::ProfileDamaged => (FAILURE_PROFILE_DAMAGED, true),
+        FailureKind::Usage => (FAILURE_USAGE, true),
+        FailureKind::Unreachable => (FAILURE_UNREACHABLE, true),
+        FailureKind::RelayRefused => (FAILURE_RELAY_REFUSED, true),
+        FailureKind::Busy => (FAILURE_BUSY, true),
+        FailureKind::Internal => (FAILURE_INTERNAL, true),
+        FailureKind::NotFound => (FAILURE_NOT_FOUND, false),
+        FailureKind::Declined => (FAILURE_DECLINED, false),
+        FailureKind::NoAnswer => (FAILURE_NO_ANSWER, false),
+        FailureKind::ConnectionLost => (FAILURE_CONNECTION_LOST, false),
+        FailureKind::FingerprintMismatch => (FAILURE_FINGERPRINT, false),
     };
-    say(key, &[("detail", sentence(&failure.detail).into())])
+    let detail = adds_something.then(|| sentence(&failure.detail));
+    match (spoken(), detail) {
+        // It says what happened and what to do, and more than we could.
+        (Language::English, Some(detail)) => (detail, None),
+        (Language::English | Language::German | Language::Spanish, detail) => (word.into(), detail),
+    }
 }
 
 /// How the last call ended; the second value: something went wrong.
@@ -325,7 +337,7 @@ fn nth(names: &Word, number: u8) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Cause;
+    use crate::engine::{Cause, Retry};
 
     #[test]
     fn every_word_is_a_message() {
@@ -344,6 +356,46 @@ mod tests {
     fn errors_become_sentences() {
         assert_eq!(sentence("no such device"), "No such device.");
         assert_eq!(sentence("Really?"), "Really?");
+    }
+
+    #[test]
+    fn every_failure_is_said_in_each_language() {
+        let kinds = [
+            FailureKind::NotFound,
+            FailureKind::Unreachable,
+            FailureKind::RelayRefused,
+            FailureKind::Declined,
+            FailureKind::Busy,
+            FailureKind::NoAnswer,
+            FailureKind::Device,
+            FailureKind::ProfileInUse,
+            FailureKind::ProfileDamaged,
+            FailureKind::Usage,
+            FailureKind::ConnectionLost,
+            FailureKind::FingerprintMismatch,
+            FailureKind::Internal,
+        ];
+        let said = |language, kind| {
+            speak(language);
+            let said = failure(&Failure { kind, retry: Retry::Later, detail: "no such device: hw:7".into() });
+            speak(Language::English);
+            said
+        };
+        for kind in kinds {
+            let mut texts: Vec<String> = Vec::new();
+            for language in [Language::German, Language::Spanish] {
+                let (text, detail) = said(language, kind);
+                assert!(text.ends_with('.') && text.contains(' '), "{language:?}, {kind:?}: {text}");
+                assert!(!text.contains("hw:7"), "{language:?}, {kind:?}: {text}");
+                assert!(detail.is_none_or(|detail| detail == "No such device: hw:7."), "{language:?}, {kind:?}");
+                texts.push(text);
+            }
+            let (text, detail) = said(Language::English, kind);
+            assert!(text.ends_with('.') && detail.is_none(), "{kind:?}: {text}, {detail:?}");
+            assert!(texts[0] != texts[1] && !texts.contains(&text), "{kind:?}: {texts:?}");
+        }
+        assert_eq!(said(Language::English, FailureKind::Device).0, "No such device: hw:7.");
+        assert_eq!(said(Language::English, FailureKind::NoAnswer).0, "They did not answer.");
     }
 
     #[test]
