@@ -36,7 +36,7 @@ test: ## run all tests
 	cargo test $(CARGO_FLAGS) --no-fail-fast --test '[!s]*' --test 's[!i]*' -- --test-threads=1
 	@.ci/skipped $(TWOCANS_SKIP_LOG)
 
-GUI_CRATES := eframe|egui|egui-winit|egui_glow|winit|glutin|accesskit|zbus|ksni|ashpd|x11rb
+GUI_CRATES := eframe|egui|egui-winit|egui_glow|winit|glutin|accesskit|zbus|ksni|ashpd|x11rb|arboard
 
 check: setup ## formatting, lints, documentation, licences, the house rules
 	cargo fmt --check

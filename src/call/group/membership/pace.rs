@@ -2,8 +2,9 @@
 //!
 //! Making a link takes some 10 kB each way. Where that is nothing, all are made at once, as soon as the inviter is reached.
 //! Over a line of 64 kb/s the handshakes of seven drown each other and the one link that there is. So when that falls
-//! silent meanwhile, or nobody is reached after [`GroupLimits::slow`](super::GroupLimits::slow), links are made one at a
-//! time, twice as many after each that was quick. Others who ring us meanwhile wait until it is their turn.
+//! silent meanwhile, when nobody is reached after [`GroupLimits::slow`](super::GroupLimits::slow), or when attempts run
+//! out with several whom others do reach, links are made one at a time, twice as many after each that was quick. Others
+//! who ring us meanwhile wait until it is their turn.
 //!
 //! A [weak](super::super::Resources::weak) member keeps at most [`WEAK_LINKS`], its carrier and one who can take over from
 //! it, for each costs some 10 kb/s by being there. It hears those whom it parts from through a helper before it hangs up.
