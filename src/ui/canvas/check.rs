@@ -1,6 +1,7 @@
 //! Whether what is painted in parts is what painting everything gives, pixel by pixel. This costs several times what is
 //! saved, and is done only while somebody asks for [`LOG`] at the level of traces.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use eframe::egui::Color32;
@@ -20,8 +21,9 @@ pub fn is_wanted() -> bool {
     tracing::enabled!(target: LOG, Level::TRACE)
 }
 
-/// What is to be done after a part of the picture was painted: paint all of it, and compare.
-pub fn steps(picture: &Picture, ground: Color32) -> Vec<ClippedShape> {
+/// What is to be done after a part of the picture was painted: paint all of it, and compare. Where the rest is `lost`,
+/// there is nothing to compare with.
+pub fn steps(picture: &Picture, ground: Color32, lost: Arc<AtomicBool>) -> Vec<ClippedShape> {
     let in_part: Arc<Mutex<Vec<u8>>> = Arc::default();
     let kept = in_part.clone();
     let keep = step(picture, move |gl, size| {
@@ -32,6 +34,10 @@ pub fn steps(picture: &Picture, ground: Color32) -> Vec<ClippedShape> {
         let in_part = in_part.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = pixels(gl, size);
         let pixels_of = |bytes: &[u8]| bytes.chunks(BYTES_PER_PIXEL).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        if lost.load(Ordering::Relaxed) {
+            tracing::debug!(target: LOG, "the rest of a picture is lost");
+            return;
+        }
         if *in_part == whole {
             tracing::trace!(target: LOG, "a part is painted right");
             return;

@@ -16,6 +16,7 @@ mod damage;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eframe::egui::epaint::{ClippedShape, PaintCallback, PaintCallbackInfo};
@@ -114,10 +115,14 @@ impl Canvas {
             Change::Part { areas, shapes } => (Some(areas), shapes),
         };
         let (cache, ctx, changed) = (self.cache.clone(), ctx.clone(), areas.clone());
+        // The window has got another size since it was laid out: what was to stay is nowhere, and the next frame brings it.
+        let lost = Arc::new(AtomicBool::new(false));
+        let is_lost = lost.clone();
         let begin = move |gl: &glow::Context, size: [u32; 2]| match &changed {
             None => Cache::begin_whole(gl, size, ground),
             Some(areas) => {
                 if !lock(&cache).begin_part(gl, size, ground, areas) {
+                    lost.store(true, Ordering::Relaxed);
                     ctx.request_repaint();
                 }
             }
@@ -128,7 +133,7 @@ impl Canvas {
         steps.extend(shapes);
         steps.push(step(picture, end));
         if is_checked {
-            steps.extend(check::steps(picture, ground));
+            steps.extend(check::steps(picture, ground, is_lost));
         }
         steps
     }
